@@ -8,7 +8,7 @@ from features.indicators.days import in_festival_window
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, SHORT_HISTORY, VALUE
 from features.indicators.windows import BASE_CNY_MIN, FEN
 from features.state import coverage, past_scores
-from features.state.buckets import day_of
+from features.state.days import day_of
 from kernels.decorators import kernel
 
 _FIRST = INDICATOR_COUNT

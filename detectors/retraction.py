@@ -11,7 +11,7 @@ import numpy as np
 from detectors import context, lender, signals
 from detectors.episodes import EVERY_BANK
 from detectors.rules.program import RED, STATUS_BITS, YELLOW
-from features.state import buckets
+from features.state.days import day_of
 from features.state.loans import BANK_SLOTS
 from features.state.record_columns import BOOKED, RETURNED, TXN
 from features.state.transitions import closing_time, history_days
@@ -56,7 +56,7 @@ def consider(e, engine, x, lens, sums, cause, r):
 def _doubt(e, engine, x, lens, sums, cause, r, kind, told_ms):
     t_ms = max(max(e.newest_ms, r.event_ms) + 1, closing_time(e))
     context.stand(e, engine, x, sums, t_ms, np.int64(history_days(e)))
-    today = buckets.day_of(t_ms - 1)
+    today = day_of(t_ms - 1)
     for i in range(np.int64(e.episodes_open)):
         s = signals.signal_of(engine.rules, e.episode_key[i])
         if s < 0 or not _is_before(e, i, kind, told_ms):

@@ -45,6 +45,7 @@ FIELDS: tuple[Field, ...] = (
     Field("late_count", "<i8", (), HOT, "records older than the allowed lateness"),
     Field("refused_count", "<i8", (), HOT, "actions on cases that were refused"),
     Field("cold_day", "<i4", (), HOT, "last closed day when the cold part last changed"),
+    Field("cold_first", "<i4", (), HOT, "first day whose event ids were kept then"),
     # time
     Field("newest_ms", "<i8", (), HOT, "newest event time, ms; -1: none"),
     Field("first_day", "<i4", (), HOT, "day of the first transaction"),

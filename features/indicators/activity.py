@@ -22,6 +22,7 @@ from features.indicators.windows import (
     OUT_30D,
 )
 from features.state import buckets, decay
+from features.state.days import day_of, monday_of, week_of
 from kernels.decorators import kernel
 
 _SINCE_OP_CREDIT, _SINCE_ANY_TXN = SLOT["days_since_op_credit_days"], SLOT["days_since_any_txn_days"]
@@ -42,10 +43,10 @@ def read(e, t_ms, sums, value, null):
     _since(e, t_ms, e.last_op_in_ms, _SINCE_OP_CREDIT, value, null)
     _since(e, t_ms, e.last_txn_ms, _SINCE_ANY_TXN, value, null)
     null[_OP_CREDITS_30D], value[_OP_CREDITS_30D] = sums[_NULL_30D], sums[_N_OP_IN_30D]
-    day = buckets.day_of(t_ms - 1)
+    day = day_of(t_ms - 1)
     null[_OP_CREDITS_60D] = sums[_NULL_120D]
     if sums[_NULL_120D] == VALUE:
-        _compare_60d(day, buckets.day_of(t_ms), sums, value, null)
+        _compare_60d(day, day_of(t_ms), sums, value, null)
     why = sums[_NULL_30D]
     if why == VALUE and sums[OUT_30D] < BASE_CNY_MIN * FEN:
         why = BASE_TOO_SMALL
@@ -70,12 +71,12 @@ def _since(e, t_ms, last_ms, slot, value, null):
 @kernel
 def _compare_60d(day, t_day, sums, value, null):
     """Fill [N(op_in,[s(60d),t))/L(60d)] / [N(op_in,[s(120d),s(60d)))/days] - 1."""
-    week_60d, week_120d = buckets.week_of(t_day - 60), buckets.week_of(t_day - 120)
+    week_60d, week_120d = week_of(t_day - 60), week_of(t_day - 120)
     newer, prior = sums[N_OP_IN_60D], sums[N_OP_IN_120D] - sums[N_OP_IN_60D]
     if prior < _PRIOR_CREDITS_MIN:
         null[_OP_CREDITS_60D] = BASE_TOO_SMALL
     else:
-        a_day, prior_a_day = newer / (day + 1 - buckets.monday_of(week_60d)), prior / (7 * (week_60d - week_120d))
+        a_day, prior_a_day = newer / (day + 1 - monday_of(week_60d)), prior / (7 * (week_60d - week_120d))
         value[_OP_CREDITS_60D] = a_day / prior_a_day - 1.0
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from features.indicators import SLOT
 from features.indicators.nulls import BASE_TOO_SMALL, NOT_APPLICABLE, SHORT_HISTORY, STALLED
 from features.indicators.windows import MS_PER_DAY
-from features.state import buckets, decay
+from features.state import decay
+from features.state.days import day_of
 from features.state.payers import PLACES
 from kernels.decorators import kernel
 
@@ -25,7 +26,7 @@ _S_PER_DAY = 86_400.0
 @kernel
 def read(e, t_ms, history_days, value, null):
     """Fill all indicators of this group."""
-    _concentration(e, buckets.day_of(t_ms - 1), value, null)
+    _concentration(e, day_of(t_ms - 1), value, null)
     _silence(e, t_ms, value, null)
     _tenure(e, t_ms, history_days, value, null)
 

@@ -26,6 +26,7 @@ from features.indicators.windows import (
 )
 from features.state import buckets, coverage
 from features.state.classes import COUNT_COLUMNS
+from features.state.days import day_of, monday_of, month_of, week_of
 from kernels.decorators import kernel
 
 _30D, _13W = SLOT["op_inflow_30d_vs_prior90d_ratio"], SLOT["op_inflow_13w_vs_prior13w_ratio"]
@@ -47,7 +48,7 @@ def read(t_ms, sums, value, null):
     null[_30D] = sums[_NULL_120D]
     if sums[_NULL_120D] != VALUE:
         return
-    days = buckets.day_of(t_ms - 1) - 29 - buckets.monday_of(buckets.week_of(buckets.day_of(t_ms) - 120))
+    days = day_of(t_ms - 1) - 29 - monday_of(week_of(day_of(t_ms) - 120))
     prior_per_day = (sums[OP_IN_120D] - sums[_OP_IN_30D]) / FEN / days
     if prior_per_day < _PRIOR_CNY_PER_DAY_MIN:
         null[_30D] = BASE_TOO_SMALL
@@ -95,8 +96,8 @@ def _compare_years(e, sums, value, null):
     one.
     """
     day = np.int64(e.closed_day)
-    ended = buckets.month_of(day)
-    if buckets.month_of(day + 1) == ended or ended % 12 == _JANUARY or ended % 12 == _MARCH:
+    ended = month_of(day)
+    if month_of(day + 1) == ended or ended % 12 == _JANUARY or ended % 12 == _MARCH:
         return
     if sums[_NULL_14M] == VALUE:
         null[YOY_2M], value[YOY_2M] = VALUE, 0.0
@@ -116,7 +117,7 @@ def _grow(now_fen, base_fen, slot, value, null):
 @kernel
 def _falling_months(e, sums):
     """Return the largest n with y_1 < y_2 < ... < y_(n+1), January and February as one step, of covered months."""
-    running = buckets.month_of(np.int64(e.closed_day) + 1)
+    running = month_of(np.int64(e.closed_day) + 1)
     falling, newer, k = -1, 0.0, 1
     if (running - 1) % 12 == _JANUARY:
         k = 2  # its pair is not complete

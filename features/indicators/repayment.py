@@ -30,6 +30,7 @@ from features.indicators.windows import (
 )
 from features.state import balances, buckets, coverage, instalments, loans
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
+from features.state.days import day_of, first_day_of, month_of, start_ms
 from features.state.instalments import EVERY_BANK
 from kernels.decorators import kernel
 
@@ -62,7 +63,7 @@ def read(e, t_ms, history_days, sums, value, null):
     """
     _serve(sums, value, null)
     value[FREEZE], null[FREEZE] = e.frozen, VALUE if e.gov_ms >= 0 else NOT_REPORTED  # where one fact came, all would
-    day = buckets.day_of(t_ms - 1)
+    day = day_of(t_ms - 1)
     known_now = balances.is_known_now(e, day)
     fen, days, fen_now, days_now = 0, 0, 0, 0
     lowest = balances.lowest_before(e, day - _BALANCE_DAYS + 1, known_now)
@@ -107,7 +108,7 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
     `now`: balance in CNY, where `is_known`. Return (day of the next instalment, what is due then in CNY); the day is
     NOTHING_DUE where none is known.
     """
-    today = buckets.day_of(t_ms)
+    today = day_of(t_ms)
     _arrears(e, bank, today, stalled, value, null)
     value[_LENDERS], null[_LENDERS] = loans.lender_count(e, bank), VALUE
     if bank == EVERY_BANK and loans.misses_lender(e, today):
@@ -129,7 +130,7 @@ def read_loans(e, bank, t_ms, now, is_known, stalled, value, null):
 @kernel
 def days_to(due_day, t_ms):
     """Return the days from t_ms to the begin of a day, 0 from then on."""
-    return max(0, buckets.start_ms(due_day) - t_ms) / MS_PER_DAY
+    return max(0, start_ms(due_day) - t_ms) / MS_PER_DAY
 
 
 @kernel
@@ -138,7 +139,7 @@ def read_burden(e, t_ms, value, null):
     null[_TO_INFLOW_12M] = NOT_APPLICABLE
     if loans.open_count(e, EVERY_BANK) == 0:
         return
-    today = buckets.day_of(t_ms)
+    today = day_of(t_ms)
     if loans.misses_loan(e, today) or instalments.is_cut_short(e, EVERY_BANK):
         null[_TO_INFLOW_12M] = NOT_REPORTED
         return
@@ -191,14 +192,14 @@ def _income_of_a_month(e, null_90d, history_days):
     if null_90d != VALUE:
         return null_90d
     last = np.int64(e.closed_day)
-    running = buckets.month_of(last + 1)
+    running = month_of(last + 1)
     first = running - _INCOME_MONTHS
-    begin = max(buckets.first_day_of(first), np.int64(e.first_day))
-    complete = running - buckets.month_of(begin - 1) - 1
+    begin = max(first_day_of(first), np.int64(e.first_day))
+    complete = running - month_of(begin - 1) - 1
     for k in range(1, complete + 1):
         if not coverage.months_are_covered(e, k, k):
             first = running - k + 1
-            begin = buckets.first_day_of(first)
+            begin = first_day_of(first)
             break
     if last + 1 - begin < _INCOME_DAYS_MIN:
         return NOT_COVERED

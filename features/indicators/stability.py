@@ -10,6 +10,7 @@ from features.indicators.nulls import BASE_TOO_SMALL, FESTIVAL, NOT_COVERED, NOT
 from features.indicators.windows import BASE_CNY_MIN, FEN, FIRST_MONTH, N_30D, NULL_OF, NULL_OF_MONTHS, lack_rates
 from features.state import balances, buckets, coverage
 from features.state.classes import COUNT_COLUMNS
+from features.state.days import monday_of, month_of, week_of
 from kernels.decorators import kernel
 
 _CV_13W, _CV_13W_VS_PRIOR = SLOT["weekly_inflow_cv_13w_ratio"], SLOT["weekly_inflow_cv_13w_vs_prior13w_ratio"]
@@ -33,7 +34,7 @@ def close(e, history_days, outflow_fen, sums, value, null):
     _weekly(e, sums, value, null)
     null[_CV_12M] = sums[_NULL_12M]
     if sums[_NULL_12M] == VALUE:
-        mean, deviation = _monthly(buckets.month_of(np.int64(e.closed_day) + 1), sums)
+        mean, deviation = _monthly(month_of(np.int64(e.closed_day) + 1), sums)
         if mean < BASE_CNY_MIN * FEN:
             null[_CV_12M] = BASE_TOO_SMALL
         else:
@@ -76,8 +77,8 @@ def _weekly(e, sums, value, null):
 @kernel
 def _why_no_cv(e, half, weeks, festive, mean):
     if weeks < _WEEKS_USABLE_MIN:
-        first_whole_week = buckets.week_of(np.int64(e.first_day) + 6)
-        lived = buckets.week_of(np.int64(e.closed_day) + 1) - half * _CV_WEEKS - first_whole_week
+        first_whole_week = week_of(np.int64(e.first_day) + 6)
+        lived = week_of(np.int64(e.closed_day) + 1) - half * _CV_WEEKS - first_whole_week
         if lived < _WEEKS_USABLE_MIN:
             return SHORT_HISTORY
         return FESTIVAL if weeks + festive >= _WEEKS_USABLE_MIN else NOT_COVERED
@@ -89,15 +90,15 @@ def _why_no_cv(e, half, weeks, festive, mean):
 @kernel
 def _is_festive(e, k):
     """Return whether a day of wk(k) is in the Spring Festival window."""
-    monday = buckets.monday_of(buckets.week_of(np.int64(e.closed_day) + 1) - k)
+    monday = monday_of(week_of(np.int64(e.closed_day) + 1) - k)
     return in_festival_window(monday) or in_festival_window(monday + 6)
 
 
 @kernel
 def _is_usable(e, k):
     """Return whether all days of wk(k) were covered, and no amount in it lacks a rate."""
-    week = buckets.week_of(np.int64(e.closed_day) + 1) - k
-    monday = buckets.monday_of(week)
+    week = week_of(np.int64(e.closed_day) + 1) - k
+    monday = monday_of(week)
     back = np.int64(e.closed_day) - monday
     if coverage.between(e.covered, back - 6, back) < 7:
         return False

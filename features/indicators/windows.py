@@ -17,6 +17,7 @@ from features.indicators.nulls import NOT_COVERED, SHORT_HISTORY, VALUE
 from features.state import buckets, coverage
 from features.state.classes import AMOUNT_COLUMNS, COUNT_COLUMNS
 from features.state.coverage import WINDOWS
+from features.state.days import day_of, first_day_of, monday_of, month_of, week_of
 from kernels.decorators import copy, kernel
 
 FEN = 100.0  # in a CNY
@@ -105,7 +106,7 @@ def read(e, t_ms, history_days, sums):
     An event moves only its own day of a window. The sum of the days before is computed once a day, and kept in the row
     until one of them changes (state/buckets.py).
     """
-    day, t_day = buckets.day_of(t_ms - 1), buckets.day_of(t_ms)
+    day, t_day = day_of(t_ms - 1), day_of(t_ms)
     key = buckets.past_key(t_day, day)
     if e.past_key != key:
         _add_up_past(e, t_day, day - 29, e.past_sums)
@@ -121,9 +122,9 @@ def read(e, t_ms, history_days, sums):
         days = _T_NULLS[i, 0]
         first = day - 29
         if days == 180:
-            first = buckets.monday_of(buckets.week_of(t_day) - WEEKS)
+            first = monday_of(week_of(t_day) - WEEKS)
         elif days > 30:
-            first = buckets.monday_of(buckets.week_of(t_day - days))
+            first = monday_of(week_of(t_day - days))
         sums[_AT_NULLS + i] = _null(e, history_days, days, _T_NULLS[i, 1], _T_NULLS[i, 2], first, day)
 
 
@@ -132,7 +133,7 @@ def _add_up_past(e, t_day, first, sums):
     """Fill sums[:PAST_SUMS] with the days before t_day; windows of 30 days begin with the day `first`."""
     last = t_day - 1
     week_60d, week_90d, week_120d = (
-        buckets.week_of(t_day - 60), buckets.week_of(t_day - 90), buckets.week_of(t_day - 120)
+        week_of(t_day - 60), week_of(t_day - 90), week_of(t_day - 120)
     )  # fmt: skip
     buckets.day_sums(e, e.day_amount, first, last, _C_FEN_30D, sums, _AT_30D)
     buckets.day_sums(e, e.day_count, first, last, _C_N_30D, sums, _AT_N_30D)
@@ -175,7 +176,7 @@ def lack_rates(e, first_day, last_day):
         return False
     if last_day - first_day < buckets.DAYS:
         return buckets.day_count(e, first_day, last_day, _N_UNRATED) > 0
-    return buckets.week_count(e, buckets.week_of(first_day), last_day, _N_UNRATED) > 0
+    return buckets.week_count(e, week_of(first_day), last_day, _N_UNRATED) > 0
 
 
 @kernel
@@ -190,10 +191,10 @@ def total(sums, places):
 @kernel
 def read_closed(e, sums):
     """Fill sums at a close with the sums of complete weeks and months, and with the null codes of the months."""
-    running = buckets.week_of(np.int64(e.closed_day) + 1)
+    running = week_of(np.int64(e.closed_day) + 1)
     for k in range(1, WEEKS + 1):
-        sums[k - 1] = buckets.week_amount(e, running - k, buckets.monday_of(running - k) + 6, _S_OP_IN)
-    month = buckets.month_of(np.int64(e.closed_day) + 1)
+        sums[k - 1] = buckets.week_amount(e, running - k, monday_of(running - k) + 6, _S_OP_IN)
+    month = month_of(np.int64(e.closed_day) + 1)
     for i in range(_T_FEN_MONTHS.shape[0]):
         first, last = month - _T_FEN_MONTHS[i, 3], month - _T_FEN_MONTHS[i, 2]
         sums[_AT_MONTHS + i] = buckets.month_amount(e, first, last, (_T_FEN_MONTHS[i, 0], _T_FEN_MONTHS[i, 1]))
@@ -204,9 +205,9 @@ def read_closed(e, sums):
 @kernel
 def _months_null(e, running, months):
     """Return the null code of mo(1)..mo(months) that cannot be read (too young, one not covered), else VALUE."""
-    begin = buckets.first_day_of(running - months)
+    begin = first_day_of(running - months)
     if not coverage.months_are_covered(e, 1, months):
-        end = buckets.first_day_of(running - months + 1)
+        end = first_day_of(running - months + 1)
         lived = end - max(begin, e.first_day)  # days of the oldest month
         return SHORT_HISTORY if 10 * lived < 9 * (end - begin) else NOT_COVERED
     if not buckets.holds_days_from(e, e.closed_day - _DAYS_OF_BUCKETS):

@@ -26,7 +26,8 @@ the totals.
 import numpy as np
 
 from domain.calendar import DAY_MS
-from features.state.buckets import NO_UNIT, week_of
+from features.state.buckets import NO_UNIT
+from features.state.days import week_of
 from features.state.parts import touch_cold
 from kernels.decorators import kernel
 

@@ -12,7 +12,7 @@ of its days were covered.
 
 import numpy as np
 
-from features.state.buckets import first_day_of, month_of
+from features.state.days import first_day_of, month_of
 from kernels.decorators import kernel
 
 DAYS_MAX = 192  # 26 complete weeks and six days of the running one are 188

@@ -22,13 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features.codec import put
-from features.state.buckets import day_of
-from features.state.parts import HOT, touch_cold
+from features.state.parts import HOT, first_kept, touch_cold
 from kernels.decorators import allocating_kernel, kernel
 from kernels.words import read_word, store_word
 
 NEW, DUPLICATE, CONFLICT = 0, 1, 2
-KEEP_DAYS = 8  # the seven days of lateness, and the day that they begin within
 BLOCK = 16  # numbers that share an entry
 NO_NUMBER = -1
 _NONE = -1
@@ -91,18 +89,6 @@ def _pool(capacity: int, dtype: np.dtype[np.void]) -> Pool:
     entry["next"] = np.arange(1, capacity + 1)
     entry["next"][-1:] = _NONE
     return Pool(entry, np.full(places, _NONE, np.int32), np.array([0 if capacity else _NONE, capacity], np.int64))
-
-
-@kernel
-def first_kept(e):
-    """Return the first day of which an enterprise must still know something at its time t."""
-    return max(day_of(e.newest_ms + 1), e.closed_day + 1) - KEEP_DAYS
-
-
-@kernel
-def _first_cold(e):
-    """Return the first day that the cold part holds; the last is `cold_day`."""
-    return e.cold_day + 1 - KEEP_DAYS
 
 
 @kernel
@@ -176,7 +162,7 @@ def write(arena, e, part, out, at):
     Ids, then blocks, each ascending by key and column by column: keys, checks and days of ids; keys, days and masks of
     blocks, then the checks that the masks name. Days count from the part's first one.
     """
-    base = first_kept(e) if part == HOT else _first_cold(e)
+    base = first_kept(e) if part == HOT else e.cold_first
     ids = _ids_of(arena.ids, e, part)
     check_at, day_at = at + 8 * ids.shape[0], at + 12 * ids.shape[0]
     for k in range(ids.shape[0]):  # an entry at a time: each may be far from the last
@@ -212,7 +198,7 @@ def read(arena, e, slot, part, b, at, end, ids, blocks):
     """
     if ids < 0 or blocks < 0 or at + ids * _ID_BYTES + blocks * _BLOCK_BYTES > end:
         return -1
-    base = first_kept(e) if part == HOT else _first_cold(e)
+    base = first_kept(e) if part == HOT else e.cold_first
     if arena is not None:
         for k in range(ids):
             key = read_word(b, at + 8 * k, 8)
@@ -263,7 +249,7 @@ def _mixed(x):
 
 @kernel
 def _is_cold(e, day):
-    return _first_cold(e) <= day <= e.cold_day
+    return e.cold_first <= day <= e.cold_day
 
 
 @kernel
@@ -341,7 +327,7 @@ def _vacate(pool, hole):
 @allocating_kernel
 def _ids_of(pool, e, part):
     """Return the ids that a part of the value holds, ascending."""
-    first = max(first_kept(e), np.int64(e.closed_day) + 1) if part == HOT else _first_cold(e)
+    first = max(first_kept(e), np.int64(e.closed_day) + 1) if part == HOT else e.cold_first
     last = e.cold_day if part != HOT else np.int64(_LAST_DAY)
     found, key, n, i = np.empty(e.id_count, np.int32), np.empty(e.id_count, np.uint64), 0, e.id_head
     while i != _NONE:
@@ -377,7 +363,7 @@ def _needed(arena, state, slots):
     ids = blocks = 0
     for slot in slots:
         e = state[slot]
-        first = min(first_kept(e), _first_cold(e))
+        first = min(first_kept(e), e.cold_first)
         i = e.id_head
         while i != _NONE:
             ids += arena.ids.entry[i].day >= first
@@ -393,7 +379,7 @@ def _needed(arena, state, slots):
 def _move(old, new, state, slots):
     for slot in slots:
         e = state[slot]
-        first = min(first_kept(e), _first_cold(e))
+        first = min(first_kept(e), e.cold_first)
         e.id_head, e.id_count = _moved(old.ids, new.ids, slot, e.id_head, first)
         e.block_head, e.block_count = _moved(old.blocks, new.blocks, slot, e.block_head, first)
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from features.state import buckets, instalments, loan_places, loans, refinancing
+from features.state import instalments, loan_places, loans, refinancing
+from features.state.days import day_of
 from features.state.instalments import UNSCHEDULED
 from features.state.loan_table import NO_SLOT
 from features.state.record_columns import LOAN_CLOSED, LOAN_DUE, LOAN_GRANTED, LOAN_LENT, LOAN_REPAID
@@ -41,7 +42,7 @@ def apply_loan(e, r, lender, day, lines):
     if r.line_count > 0 and (newest or e.loan_scheduled[slot] == UNSCHEDULED):
         instalments.put_schedule(e, slot, lines, r.line_first, r.line_count)
         if not newest:
-            instalments.settle_before(e, slot, buckets.day_of(e.loan_ms[slot]))
+            instalments.settle_before(e, slot, day_of(e.loan_ms[slot]))
     if newest:
         _take_newest(e, r, day, slot, known, closed)
     return r.event == LOAN_GRANTED and newest

@@ -10,6 +10,7 @@ from domain.calendar import DAY_MS, ZONE_OFFSET_MS
 from features.state import balances, buckets, coverage, decay, loans, payers, seen
 from features.state.buckets import NO_UNIT
 from features.state.classes import OP_IN, OP_OUT, OWN_IN, OWN_OUT, RET_C, RET_D, UNRATED
+from features.state.days import day_of, month_of
 from features.state.instalments import EVERY_BANK
 from features.state.loan_events import apply_loan, ends
 from features.state.loan_table import NO_SLOT, places
@@ -102,7 +103,7 @@ def _apply_txn(e, r, day):
         buckets.add(e, day, RET_C if r.category < OP_OUT else RET_D, _NONE, fen, _ONE)
         if not rated:
             buckets.add(e, day, UNRATED, _NONE, _NONE, _ONE)
-    day = day if sign > 0 else buckets.day_of(r.ref_ms)
+    day = day if sign > 0 else day_of(r.ref_ms)
     buckets.add(e, day, np.int64(category), np.int64(r.overlays), sign * fen, sign)
     e.first_day = day if e.first_day == NO_UNIT else min(e.first_day, day)
     e.txn_count += sign
@@ -173,7 +174,7 @@ def close_next_day(e, feeds):
         if f >= 0:
             covered_up_to = min(covered_up_to, feeds.covered_up_to[f])
     coverage.close(e, 1 if covered_up_to == e.closed_day else 0)
-    whole_from = max(np.int64(e.first_day), buckets.day_of(time_of(e) - LATENESS_MS_MAX - 1) + 1)
+    whole_from = max(np.int64(e.first_day), day_of(time_of(e) - LATENESS_MS_MAX - 1) + 1)
     for day in range(whole_from, min(covered_up_to, e.closed_day - 1) + 1):
         if not coverage.is_covered(e.covered, e.closed_day - day):
             coverage.cover(e, e.closed_day - day)
@@ -243,7 +244,7 @@ def observes_month_end(e):
 @kernel
 def ends_month(day):
     """Return whether the next day is in another month."""
-    return buckets.month_of(day) != buckets.month_of(day + 1)
+    return month_of(day) != month_of(day + 1)
 
 
 @kernel

@@ -12,8 +12,9 @@ from detectors.rules import machine
 from detectors.rules.program import STATUS_BITS, SUPPRESSED, TRUE, key_of
 from features.indicators import nulls
 from features.indicators.activity import counts_provisional_days
-from features.state import buckets, held, loans, seen
+from features.state import held, loans, seen
 from features.state.case_views import UNKNOWN
+from features.state.days import day_of
 from features.state.loans import BANK_SLOTS
 from features.state.transitions import time_of
 from kernels.decorators import kernel
@@ -34,7 +35,7 @@ def follow_signals(e, engine, book, code, closing, lends):
     have changed a loan, or a day closes.
     """
     x, lens, cause, rules = book.draft[0], book.lens[0], book.cause[0], engine.rules
-    today = buckets.day_of(x.as_of_ms - 1)
+    today = day_of(x.as_of_ms - 1)
     if closing:
         episodes.cool(e, np.int64(rules.case_cooldown))
     new_day = today != e.evaluated_day
@@ -42,7 +43,7 @@ def follow_signals(e, engine, book, code, closing, lends):
     whole = e.episode_lacking == 1
     e.episode_lacking = 0
     # What no transaction moves, moves with days and facts. At 00:00 itself a lender's view is of the next day already.
-    anew = whole or new_day or lends or seen.is_of_government(code) or buckets.day_of(x.as_of_ms) != today
+    anew = whole or new_day or lends or seen.is_of_government(code) or day_of(x.as_of_ms) != today
     gate = rules.common
     count = gate.slot.shape[0] if anew else gate.moving
     common = signals.changed(gate, x.value, x.null, e.band[:], code, count, new_day, whole)

@@ -7,7 +7,8 @@ In all kernels `e` is a row of features.layout.ROW, `r` one of record_columns.RE
 import numpy as np
 
 from detectors import case_life, cases, signals
-from features.state import buckets, dispositions, lives
+from features.state import dispositions, lives
+from features.state.days import day_of
 from features.state.loans import BANK_SLOTS
 from features.state.transitions import closing_time
 from kernels.decorators import kernel
@@ -30,7 +31,7 @@ def act(e, r, engine, book):
         x.life_checker = r.actor
     outbook.write(book, outbook.CASE)
     if r.event == case_life.APPROVE:
-        _dispose(e, b, engine.rules, buckets.day_of(x.as_of_ms - 1))
+        _dispose(e, b, engine.rules, day_of(x.as_of_ms - 1))
         if e.case_level[b] == 0:
             e.case_key[b] = 0  # all had cleared before it was disposed of
     return refusal
@@ -55,7 +56,7 @@ def follow(e, engine, book, first, closing):
     that have disposed of their finding.
     """
     x, untold, used = book.draft[0], 0, np.int64(book.used[0])
-    day = buckets.day_of(x.as_of_ms - 1)
+    day = day_of(x.as_of_ms - 1)
     for b in range(BANK_SLOTS):
         if e.case_key[b] == 0 and e.life_stage[b] == lives.NONE:
             continue
@@ -134,6 +135,6 @@ def restate(e, engine, book):
     x = book.draft[0]
     for b in range(BANK_SLOTS):
         if lives.is_live(e, b) and (e.eligible >> b) & 1 == 1:
-            case_life.restart(e, b, buckets.day_of(x.as_of_ms - 1), engine.deadlines)
+            case_life.restart(e, b, day_of(x.as_of_ms - 1), engine.deadlines)
             outbook.describe_case(x, e, b, case_life.LISTED)
             outbook.write(book, outbook.CASE)

@@ -9,7 +9,7 @@ import numpy as np
 from features.indicators import INDICATOR_COUNT, INDICATORS
 from features.indicators.activity import ACTIVE_30D, COUNTS_BUSINESS_DAYS
 from features.indicators.nulls import NULL_NAMES, VALUE
-from features.state.buckets import day_of
+from features.state.days import day_of
 from kernels.decorators import kernel
 from streams.score.json_text import id_text, micro, phrases, put_integer, raw, text
 

@@ -15,6 +15,7 @@ import numpy as np
 from detectors import case_life, context, retraction, scorecard
 from features.indicators import core
 from features.state import buckets, dedup, past_scores, seen
+from features.state.days import day_of
 from features.state.loans import BANK_SLOTS
 from features.state.parts import HOT
 from features.state.record_columns import AUTHORIZATION, CASE_ACTION, LOAN
@@ -63,9 +64,9 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
             book.tally[outbook.WAS_LATE] += 1
             outbook.write(book, outbook.LATE)
             continue
-        day = buckets.day_of(r.event_ms)
+        day = day_of(r.event_ms)
         # Or it would be forgotten at once.
-        kept_from = max(day, buckets.day_of(e.newest_ms)) if r.admitted or is_action else day
+        kept_from = max(day, day_of(e.newest_ms)) if r.admitted or is_action else day
         if r.number == dedup.NO_NUMBER:
             seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, kept_from)
         else:

@@ -17,7 +17,8 @@ from detectors.scorecard import REASONS_MAX, grade_of
 from features.fields import EPISODES_MAX
 from features.indicators import CORE_COUNT
 from features.indicators.windows import SCRATCH
-from features.state import buckets, held, instalments, loans
+from features.state import held, instalments, loans
+from features.state.days import day_of
 from features.state.loan_table import LOAN_SLOTS, places
 from features.state.loans import BANK_SLOTS
 from features.state.transitions import time_of
@@ -228,7 +229,7 @@ def describe(x, e, s, i, transition):
         x.balance_day[b] = e.balance_last_day[b]
     x.unplaced_day, x.closed_day = e.unplaced_day, e.closed_day
     x.overflowed = e.bank_overflow > 0 or e.loan_overflow > 0
-    today = buckets.day_of(x.as_of_ms - 1)
+    today = day_of(x.as_of_ms - 1)
     for i in range(LOAN_SLOTS):
         copy(e.loan[i], x.loan[i])
         x.loan_bank[i], x.loan_open[i] = e.loan_bank[i], e.loan_open[i]

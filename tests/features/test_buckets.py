@@ -33,6 +33,7 @@ from features.state.classes import (
     RET_D,
     UNRATED,
 )
+from features.state.days import first_day_of, monday_of, month_of, week_of
 from features.state.parts import COLD
 from kernels.decorators import allocating_kernel
 
@@ -298,11 +299,11 @@ def test_a_bucket_saturates_before_a_window_could_overflow(category):
 def test_compiled_calendar_equals_the_standard_library():
     for day in range(day_of_date(date(1990, 1, 1)), day_of_date(date(2045, 1, 1))):
         month = month_of_day(day)
-        assert buckets.month_of(day) == month, date_of(day)
-        assert buckets.first_day_of(month) == months_from(month), date_of(day)
-        assert buckets.week_of(day) == week_of_day(day), date_of(day)
+        assert month_of(day) == month, date_of(day)
+        assert first_day_of(month) == months_from(month), date_of(day)
+        assert week_of(day) == week_of_day(day), date_of(day)
         monday = date_of(day) - timedelta(days=date_of(day).weekday())
-        assert date_of(buckets.monday_of(week_of_day(day))) == monday
+        assert date_of(monday_of(week_of_day(day))) == monday
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.calendar import day_start_ms
 from features import layout, values
-from features.state import buckets, dedup
+from features.state import buckets, dedup, parts
 from kernels.decorators import allocating_kernel
 
 SLOTS = 3
@@ -41,7 +41,7 @@ class Naive:
 
     @property
     def first(self):
-        return max(self.newest, self.closed + 1) - dedup.KEEP_DAYS
+        return max(self.newest, self.closed + 1) - parts.KEEP_DAYS
 
     def remember(self, event, body, day):
         known = self.ids.get(event)
@@ -153,12 +153,28 @@ others = st.one_of(
 @settings(max_examples=250, deadline=None)
 @given(st.lists(st.one_of(ids, numbers, runs, others), max_size=60))
 def test_records_are_remembered_as_dicts_do(script):
+    played(script)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(st.one_of(ids, numbers, runs, others), max_size=60), st.sampled_from(("leave", "restart", "rebuild")))
+@example([("id", 0, 0, 1, 1), ("days", 4), ("days", 4), ("days", 1), ("id", 0, 0, 2, 1), ("close", 0, 1)], "restart")
+def test_what_redis_holds_does_not_hang_on_who_was_in_memory(script, moved):
+    """Closes may lag behind the newest event by any number of days."""
+    kept = [step for step in script if step[0] not in ("leave", "restart", "rebuild")]
+    everywhere = [(moved, slot) for slot in range(SLOTS)] if moved == "leave" else [(moved,)]
+    assert played([each for step in kept for each in (step, *everywhere)]).stored == played(kept).stored
+
+
+def played(script):
+    """Return the world after the steps of a script."""
     world = World()
     for what, *rest in script:
         if not dedup.has_room(world.arena, 20, 20):
             world.rebuild()
         getattr(world, what)(*rest)
         world.flush()
+    return world
 
 
 def test_a_body_is_identified_by_all_bits_of_its_fingerprint_and_a_number_by_id_and_body():

@@ -81,6 +81,18 @@ def test_ticks_that_pass_enterprises_by_miss_none(records, cuts, resident_max):
     assert outcome(records, cuts, resident_max) == looked_at_all
 
 
+def test_a_close_that_lags_by_more_than_the_lateness_leaves_the_same_values_whoever_was_in_memory():
+    events = [
+        txn("t0", "E1", 0),
+        txn("t1", "E1", 1, bank_id=OTHER_BANK),
+        loan("l", "E1", 9, loan_id="L"),
+        txn("t2", "E2", 9),
+        tick(9, closed=0),
+    ]
+    records = [record(event) for event in events]
+    assert outcome(records, resident_max=1) == outcome(records)
+
+
 def test_a_restart_forgets_nobody_whom_the_next_tick_must_look_at():
     events = [txn("t", "E1", 0), tick(3), txn("old", "E2", 1), later(tick(3), 1_000)]
     clean, restarted = (outcome([record(event) for event in events], cuts) for cuts in ((), (3,)))
