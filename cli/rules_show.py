@@ -125,6 +125,11 @@ def _case(table: "CaseTable | None") -> Iterator[str]:
         f"连续 {closes} 个日终低于本级后降级；解除后 {days} 日内再触发，仍算同一次事件",
         f"eases after {closes} closes below its level; what rises again within {days} days goes on in its episode",
     )
+    cured = say(*_LEVELS[table.cured_to])
+    yield say(
+        f"信号条件全部不再成立时，高于{cured}的案件立即降至{cured}",
+        f"a case above {cured} of which no level is true any more eases to it at once",
+    )
     most, yellow = table.budget.orange_red_per_1000_month, table.budget.yellow_per_1000_month
     yield say(f"每千户每月案件限额：橙、红 {most}，黄 {yellow}",
               f"budget of cases, of 1,000 borrowers a month: {most} orange or red, {yellow} yellow")  # fmt: skip

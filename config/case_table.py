@@ -91,6 +91,7 @@ class CaseTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     points_milli: dict[str, tuple[Points, Points, Points]]  # by signal: at yellow, orange, red
     alone: tuple[StandsAlone, ...]
     closes_to_ease: Annotated[int, msgspec.Meta(ge=1, le=99)]
+    cured_to: Severity = "yellow"  # a higher case eases to it at once where all its episodes wait
     cooldown_days: Annotated[int, msgspec.Meta(ge=0, le=255)]
     budget: Budget
     curve: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=1_000)], Ppm, Ppm], ...]  # cases, caught, precision

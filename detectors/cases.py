@@ -7,10 +7,10 @@ the most points of its open episodes; one that only waits for its hysteresis cou
 whose cut-off the logit reaches, and at least that of each signal that stands alone.
 
 A case becomes graver at once. It eases at closes only: after `case_eases` closes in a row at which its claim was below
-its level, or, where all its episodes wait, at once to what the claim says, at least yellow. Where an episode is
-retracted it eases at once: it was never so. It is resolved where it sees no open episode any more, or has come down to
-level 0. Under rules without a claim its level is its highest signal. While the feed of a main bank is dead the score
-falls for want of records: then a case becomes graver with its signals alone.
+its level, or, where all its episodes wait and it is above `case_cured`, at once to what the claim says, at least that
+level. Where an episode is retracted it eases at once: it was never so. It is resolved where it sees no open episode any
+more, or has come down to level 0. Under rules without a claim its level is its highest signal. While the feed of a main
+bank is dead the score falls for want of records: then a case becomes graver with its signals alone.
 Whether an event's evaluation judges the cases or passes over them (`case_rises_at`) leaves no trace in them.
 """
 
@@ -233,12 +233,12 @@ def _level(rules, e, view, claimed, all_wait, closing, is_corrected):
         e.case_below_closes[view] = 0
         return level
     closes = np.int64(e.case_below_closes[view]) + 1
-    eases_at_once = all_wait and level > YELLOW
+    eases_at_once = all_wait and level > rules.case_cured
     if not eases_at_once and closes < rules.case_eases:
         e.case_below_closes[view] = closes
         return level
     e.case_below_closes[view] = 0
-    return max(claimed, YELLOW) if eases_at_once else claimed
+    return max(claimed, np.int64(rules.case_cured)) if eases_at_once else claimed
 
 
 @kernel

@@ -58,6 +58,7 @@ def with_claim(rules: Rules, table: CaseTable, evaluated: Sequence[SignalRow]) -
         case_cut=np.array([np.iinfo(np.int32).min, cut.yellow, cut.orange, cut.red], np.int32),
         case_intercept=np.int32(table.intercept_milli),
         case_eases=np.uint8(table.closes_to_ease),
+        case_cured=np.uint8(1 + SEVERITIES.index(table.cured_to)),
         case_cooldown=np.uint8(table.cooldown_days),
         case_claims=np.uint8(1),
     )

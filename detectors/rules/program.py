@@ -110,6 +110,7 @@ class Rules(NamedTuple):
     case_cut: npt.NDArray[np.int32]  # (4,): the least logit of each level; of level 0 the least int32
     case_intercept: np.int32
     case_eases: np.uint8  # closes in a row below its own cut-off, after which a case eases
+    case_cured: np.uint8  # level to which a higher case eases at once where all its episodes wait
     case_cooldown: np.uint8  # days within which a signal that rises again goes on in its episode
     case_claims: np.uint8  # 0: no claim, a case has the level of its highest signal; all of the above says nothing
 
@@ -172,6 +173,7 @@ def compile_signals(signals: Sequence[Signal]) -> Rules:
         case_cut=np.zeros(len(LEVELS) + 1, np.int32),
         case_intercept=np.int32(0),
         case_eases=np.uint8(0),
+        case_cured=np.uint8(0),
         case_cooldown=np.uint8(0),
         case_claims=np.uint8(0),
     )

@@ -108,6 +108,7 @@ def _case(claim: CaseTable) -> dict[str, str]:
             ),
         ),
         "closes_to_ease": str(claim.closes_to_ease),
+        "cured_to": claim.cured_to,
         "cooldown_days": str(claim.cooldown_days),
         "head_office_after": str(times.head_office_after_days),
         "supervisor_after": str(times.supervisor_after_days),

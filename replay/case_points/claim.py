@@ -30,6 +30,7 @@ class Claim(NamedTuple):
     move_logit: Int32s  # never rises
     cut: Int32s  # (4,) least logits of the levels, ascending; that of level 0 is not read
     eases: int  # closes
+    cured: int  # the level to which a higher case eases at once where none of its levels is true any more
 
 
 def claim_of(table: CaseTable, signals: Sequence[str] = SIGNALS) -> Claim:
@@ -58,4 +59,5 @@ def claim_of(table: CaseTable, signals: Sequence[str] = SIGNALS) -> Claim:
         move_logit=move[:, 1].copy(),
         cut=np.array([-NEVER_CUT, cut.yellow, cut.orange, cut.red], np.int32),
         eases=table.closes_to_ease,
+        cured=1 + SEVERITIES.index(table.cured_to),
     )

@@ -9,7 +9,7 @@ from config.case_table import FINDINGS_MAX
 from detectors.cases import between
 from detectors.scorecard import displayed
 from kernels.decorators import kernel
-from replay.backtest.cases import YELLOW, Steps
+from replay.backtest.cases import Steps
 from replay.case_points.claim import LEVELS, NO_FINDING, Claim
 from replay.case_points.timeline import MOVE_DAYS, Timeline
 
@@ -117,8 +117,8 @@ def _steps(claim, line, open_, best, found):
                 level, below = now, 0
                 continue
             below += 1
-            if true == 0 and level > YELLOW:
-                level, below = max(now, np.int64(YELLOW)), 0
+            if true == 0 and level > claim.cured:
+                level, below = max(now, np.int64(claim.cured)), 0
             elif below >= claim.eases:
                 level, below = now, 0
     return count

@@ -23,7 +23,7 @@ REVISIONS = st.lists(ROW, max_size=14)
 SCORES = st.lists(st.integers(420, 690), min_size=DAYS, max_size=DAYS)
 
 
-def a_claim(eases: int) -> Claim:
+def a_claim(eases: int, cured: int = 1) -> Claim:
     points, alone = np.zeros((len(SIGNALS), LEVELS), np.int32), np.zeros((len(SIGNALS), LEVELS), np.uint8)
     finding = np.full(len(SIGNALS), NO_FINDING, np.int8)
     points[ONE, 1:], points[TWO, 1:], points[LONE, 1:] = (100, 700, 900), (400, 400, 800), (300, 900, 900)
@@ -40,6 +40,7 @@ def a_claim(eases: int) -> Claim:
         move_logit=np.array([300, 0], np.int32),
         cut=np.array([-30_000, 0, 500, 1_000], np.int32),
         eases=eases,
+        cured=cured,
     )
 
 
@@ -123,17 +124,17 @@ def naive(claim: Claim, rows: list[tuple[int, int, int]], score: list[int]) -> l
         if now > level:
             found.append((day, level, now))
         below = 0 if now >= level else below + 1
-        if below > 0 and level > 1 and all(one == WAITS for one in open_.values()):
-            level, below = max(now, 1), 0
+        if below > 0 and level > claim.cured and all(one == WAITS for one in open_.values()):
+            level, below = max(now, claim.cured), 0
         if now > level or below >= claim.eases:
             level, below = now, 0
     return found
 
 
 @settings(max_examples=200, deadline=None)
-@given(REVISIONS, SCORES, st.integers(1, 6))
-def test_steps_are_those_of_a_naive_follower(rows, scores, eases):
-    claim, line = a_claim(eases), a_line(rows, scores)
+@given(REVISIONS, SCORES, st.integers(1, 6), st.integers(1, 3))
+def test_steps_are_those_of_a_naive_follower(rows, scores, eases, cured):
+    claim, line = a_claim(eases, cured), a_line(rows, scores)
     found = steps_under(claim, line)
     told = list(zip((found.day - FIRST_DAY).tolist(), found.before.tolist(), found.after.tolist(), strict=True))
     assert told == naive(claim, rows, line.score[0].tolist())
