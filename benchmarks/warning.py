@@ -55,23 +55,25 @@ STEPS = {
 def run(argv: list[str]) -> int:
     """Judge, and write the result; return 1 where it takes too long, or a world's AUC is out of bounds."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--enterprises", type=int, default=ENTERPRISES)
+    parser.add_argument("--enterprises", type=int)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--learn", action="store_true")
     own, others = parser.parse_known_args(argv)
     options = (
-        f"--enterprises N: of each world (default: {ENTERPRISES:,}); --data DIR: the data sets instead; "
-        "--learn: the score that learns"
+        f"--enterprises N: of each world (default: {ENTERPRISES:,}, with --learn {warning_score.ENTERPRISES:,}); "
+        "--data DIR: the data sets instead; --learn: the score that learns"
     )
     args = results.arguments(f"{__doc__}\n{options}", others)
     if own.data is not None:
         code = _data(own.data, args)
     elif own.learn:
-        args.scale = own.enterprises / ENTERPRISES
-        return _learned(own.enterprises, args)
+        enterprises = own.enterprises or warning_score.ENTERPRISES
+        args.scale = enterprises / warning_score.ENTERPRISES
+        return _learned(enterprises, args)
     else:
-        args.scale = own.enterprises / ENTERPRISES
-        code = _provinces(own.enterprises, args)
+        enterprises = own.enterprises or ENTERPRISES
+        args.scale = enterprises / ENTERPRISES
+        code = _provinces(enterprises, args)
     if args.scale == 1.0:
         warning_doc.write()
     return code

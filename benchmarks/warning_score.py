@@ -2,7 +2,9 @@
 
 Each world is judged three times as `xinliu backtest` does: by the prior alone, with boosted models trained on the same
 month ends (ceilings: they see the outcomes of other borrowers of the same time), and with the learner in the loop, once
-with the guard and once with each candidate accepted. One more world drifts in its second year.
+with the guard and once with each candidate accepted. One more world drifts in its second year. A learner makes a
+candidate each month of each world, so the worlds are smaller than those of warning.py; shares are of all their defaults
+together.
 """
 
 import argparse
@@ -18,10 +20,12 @@ from replay.backtest.panel import BUDGETS, LONG_DAYS, SHORT_DAYS
 from replay.backtest.report import Report
 from replay.backtest.run import Options
 
+ENTERPRISES = 2_000  # of each world
 DRIFT_SEED, DRIFT = 15, 1.0
 SHARE_LEAST = 0.9  # of what the best offline model catches, at each budget
 COMPARED_BUDGETS = BUDGETS[1:]
-LEAD = "30"  # days before: a default counts as caught when it was named so early
+LEAD = "30"  # days before: a default counts as caught when a rank named it so early
+CASES_LEAD = "60"  # and when a case did
 OFFLINE = ("lightgbm", "stumps")
 WAYS = {
     "prior": Options(without=frozenset({"timelines"}), processes=1),
@@ -30,6 +34,7 @@ WAYS = {
         without=frozenset({"timelines", "ceilings"}), learn=LearnSettings(), accepts_all=True, processes=1
     ),
 }
+MODELS = {"prior": "prior", "guarded": "guarded", "champion": "accepted"}  # how figures name a way
 BOUNDS = {"caught_against_offline_least": results.Bound(least=SHARE_LEAST)}
 
 
@@ -40,14 +45,12 @@ def options_of(way: str, truth: Path) -> Options:
 
 def figures(reports: dict[str, Report]) -> dict[str, Any]:
     """Return the figures of a world, from a report by each of WAYS."""
-    found = {way: _figures(report) for way, report in reports.items()}
-    return {**found, "caught_against_offline": _against_offline(found)}
+    return {way: _figures(report) for way, report in reports.items()}
 
 
 def report(worlds: list[dict[str, Any]], args: argparse.Namespace) -> int:
-    """Write the result; return 1 where the accepted champion falls short of a bound in any world."""
-    least = min((share for one in worlds for share in one["caught_against_offline"].values()), default=None)
-    return results.report("warning_score", args, {"worlds": worlds, "caught_against_offline_least": least}, BOUNDS)
+    """Write the result; return 1 where the accepted champion falls short of a bound."""
+    return results.report("warning_score", args, {"worlds": worlds, **_together(worlds)}, BOUNDS)
 
 
 def _figures(one: Report) -> dict[str, Any]:
@@ -66,22 +69,47 @@ def _figures(one: Report) -> dict[str, Any]:
         "calibration": [
             msgspec.to_builtins(each) for each in one.calibration if each.of == "probability" and each.by == "all"
         ],
+        "cases": {
+            "per_1000": sum(one.per_1000_borrowers.value or 0.0 for one in one.load if one.level == "orange_red"),
+            "caught": msgspec.to_builtins(one.cases[0].warned[CASES_LEAD]),
+            "right": msgspec.to_builtins(one.cases[0].precision[str(LONG_DAYS)]),
+        },
         "learned": None if one.learned is None else msgspec.to_builtins(one.learned),
         "models": len(one.provenance.models),
     }
 
 
-def _against_offline(found: dict[str, Any]) -> dict[str, float]:
-    """Return by budget what the accepted champion catches against the best offline model."""
-    shares = {}
+def _together(worlds: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return the scalar figures of all worlds together."""
+    found: dict[str, float | None] = {}
+    shares = []
     for budget in COMPARED_BUDGETS:
-        ours = _caught(found["accepted"], "probability", budget)
-        best = max((_caught(found["prior"], name, budget) or 0.0 for name in OFFLINE), default=0.0)
-        if ours is not None and best:
-            shares[str(budget)] = round(ours / best, 4)
-    return shares
+        best = max(_caught(worlds, "prior", name, budget) for name in OFFLINE)
+        found[f"offline_caught_{budget}"] = round(best, 4)
+        for name, way in MODELS.items():
+            caught = _caught(worlds, way, "probability", budget)
+            found[f"{name}_caught_{budget}"] = round(caught, 4)
+            if way == "accepted":
+                shares.append(caught / best)
+    for name, way, rank in (*((name, way, "probability") for name, way in MODELS.items()), ("offline", "prior", None)):
+        for days in (SHORT_DAYS, LONG_DAYS):
+            at = f"{rank or f'{OFFLINE[0]}_{days}'}, {days} days"
+            aucs = [world[way]["auc"][at]["value"] for world in worlds if at in world[way]["auc"]]
+            known = [auc for auc in aucs if auc is not None]
+            found[f"{name}_auc_{days}"] = round(sum(known) / len(known), 4) if known else None
+    for name, way in MODELS.items():
+        found[f"{name}_cases"] = round(sum(world[way]["cases"]["per_1000"] for world in worlds) / len(worlds), 2)
+        found[f"{name}_cases_caught"] = round(_pooled([world[way]["cases"]["caught"] for world in worlds]), 4)
+        found[f"{name}_cases_right"] = round(_pooled([world[way]["cases"]["right"] for world in worlds]), 4)
+    found["caught_against_offline_least"] = round(min(shares), 4)
+    return found
 
 
-def _caught(way: dict[str, Any], rank: str, budget: int) -> float | None:
-    worth = way["caught"].get(f"{rank}, {budget}")
-    return None if worth is None else worth[LEAD]["value"]
+def _caught(worlds: list[dict[str, Any]], way: str, rank: str, budget: int) -> float:
+    return _pooled([world[way]["caught"][f"{rank}, {budget}"][LEAD] for world in worlds])
+
+
+def _pooled(shares: list[dict[str, Any]]) -> float:
+    """Return the share of all observations together, of shares with their numbers; 0 where there are none."""
+    total = sum(one["n"] for one in shares)
+    return sum(one["value"] * one["n"] for one in shares if one["n"]) / total if total else 0.0

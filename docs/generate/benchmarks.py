@@ -135,6 +135,28 @@ _FIGURES = {
         "judging_s": "judging both data sets, s",
         "results": "data sets with a result",
     },
+    "warning_score": {
+        **{
+            f"{name}_{key}": f"{words}, {said}"
+            for key, said in (
+                ("caught_12", "defaults caught at 12 a month"),
+                ("caught_24", "at 24"),
+                ("caught_50", "at 50"),
+                ("auc_95", "AUC at 95 days"),
+                ("auc_365", "AUC at 365 days"),
+                ("cases", "orange and red cases of 1,000 borrowers a month"),
+                ("cases_caught", "defaults of which these cases warned 60 days ahead"),
+                ("cases_right", "share of them that default within a year"),
+            )
+            for name, words in (
+                ("prior", "prior"),
+                ("guarded", "champion with the guard"),
+                ("champion", "champion, all accepted"),
+                ("offline", "best offline model"),
+            )
+        },
+        "caught_against_offline_least": "champion over the best offline model, budget with the least",
+    },
     "learning": {
         "champion_labels_per_s": "champion, labels/s of a refit on 100,000",
         "amf_labels_per_s": "challenger AMF, labels/s",
@@ -176,7 +198,8 @@ _TITLES = {
     "determinism_processes": "Determinism, by processes", "rules": "Cost of signals",
     "compiled_parts": "Cost of compiled code", "replay": "A log in process", "sizes": "Sizes on the disk",
     "simulator": "A province into a file", "warning": "Quality of warnings",
-    "warning_data": "Quality of warnings, data sets", "learning": "Learning", "two_commands": "The two commands",
+    "warning_data": "Quality of warnings, data sets", "warning_score": "The score that learns", "learning": "Learning",
+    "two_commands": "The two commands",
 }  # fmt: skip
 
 Run = dict[str, Any]

@@ -142,9 +142,9 @@ def test_an_end_leaves_no_trace_and_the_others_in_place():
 
 
 def trace(e):
-    """The bytes of a row, but for which parts are to be written."""
+    """The bytes of a row, but for which parts are to be written, and of which days the cold one holds ids."""
     e = e.copy()
-    e["dirty"] = 0
+    e["dirty"] = e["cold_first"] = 0
     return e.tobytes()
 
 

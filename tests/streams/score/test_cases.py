@@ -250,7 +250,7 @@ def test_a_case_eases_at_a_close_and_is_resolved_with_what_it_is_made_of() -> No
         assert states[:2] in (["opened", "eased"], ["opened", "graver"])
         assert states[-1] == "resolved"
         eased = next(a for a in told if a.case_state == "eased")
-        assert eased.case_severity == "yellow"  # cured: it waits for its hysteresis
+        assert eased.case_severity == "orange"  # cured: it is under observation
         first = next(a for a in told if a.case_severity == "red")
         assert first.case_id == eased.case_id
 
