@@ -80,36 +80,42 @@ def _figures(one: Report) -> dict[str, Any]:
 
 
 def _together(worlds: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Return the scalar figures of all worlds together."""
+    """Return the scalar figures of all worlds together; None where a world is too small for them."""
     found: dict[str, float | None] = {}
-    shares = []
+    shares: list[float | None] = []
     for budget in COMPARED_BUDGETS:
-        best = max(_caught(worlds, "prior", name, budget) for name in OFFLINE)
-        found[f"offline_caught_{budget}"] = round(best, 4)
+        offline = [_caught(worlds, "prior", name, budget) for name in OFFLINE]
+        best = None if None in offline else max(caught for caught in offline if caught is not None)
+        found[f"offline_caught_{budget}"] = best
         for name, way in MODELS.items():
-            caught = _caught(worlds, way, "probability", budget)
-            found[f"{name}_caught_{budget}"] = round(caught, 4)
-            if way == "accepted":
-                shares.append(caught / best)
-    for name, way, rank in (*((name, way, "probability") for name, way in MODELS.items()), ("offline", "prior", None)):
-        for days in (SHORT_DAYS, LONG_DAYS):
-            at = f"{rank or f'{OFFLINE[0]}_{days}'}, {days} days"
-            aucs = [world[way]["auc"][at]["value"] for world in worlds if at in world[way]["auc"]]
-            known = [auc for auc in aucs if auc is not None]
-            found[f"{name}_auc_{days}"] = round(sum(known) / len(known), 4) if known else None
+            found[f"{name}_caught_{budget}"] = _caught(worlds, way, "probability", budget)
+        ours = found[f"champion_caught_{budget}"]
+        shares.append(round(ours / best, 4) if ours is not None and best else None)
+    for days in (SHORT_DAYS, LONG_DAYS):
+        for name, way in MODELS.items():
+            found[f"{name}_auc_{days}"] = _mean_auc(worlds, way, f"probability, {days} days")
+        found[f"offline_auc_{days}"] = _mean_auc(worlds, "prior", f"{OFFLINE[0]}_{days}, {days} days")
     for name, way in MODELS.items():
-        found[f"{name}_cases"] = round(sum(world[way]["cases"]["per_1000"] for world in worlds) / len(worlds), 2)
-        found[f"{name}_cases_caught"] = round(_pooled([world[way]["cases"]["caught"] for world in worlds]), 4)
-        found[f"{name}_cases_right"] = round(_pooled([world[way]["cases"]["right"] for world in worlds]), 4)
-    found["caught_against_offline_least"] = round(min(shares), 4)
+        cases = [world[way]["cases"] for world in worlds]
+        found[f"{name}_cases"] = round(sum(one["per_1000"] for one in cases) / len(cases), 2)
+        found[f"{name}_cases_caught"] = _pooled([one["caught"] for one in cases])
+        found[f"{name}_cases_right"] = _pooled([one["right"] for one in cases])
+    known = [share for share in shares if share is not None]
+    found["caught_against_offline_least"] = min(known) if len(known) == len(shares) else None
     return found
 
 
-def _caught(worlds: list[dict[str, Any]], way: str, rank: str, budget: int) -> float:
-    return _pooled([world[way]["caught"][f"{rank}, {budget}"][LEAD] for world in worlds])
+def _caught(worlds: list[dict[str, Any]], way: str, rank: str, budget: int) -> float | None:
+    by_world = [world[way]["caught"].get(f"{rank}, {budget}") for world in worlds]
+    return None if None in by_world else _pooled([one[LEAD] for one in by_world])
 
 
-def _pooled(shares: list[dict[str, Any]]) -> float:
-    """Return the share of all observations together, of shares with their numbers; 0 where there are none."""
+def _pooled(shares: list[dict[str, Any]]) -> float | None:
+    """Return the share of all observations together, of shares with their numbers; None where there are none."""
     total = sum(one["n"] for one in shares)
-    return sum(one["value"] * one["n"] for one in shares if one["n"]) / total if total else 0.0
+    return round(sum(one["value"] * one["n"] for one in shares if one["n"]) / total, 4) if total else None
+
+
+def _mean_auc(worlds: list[dict[str, Any]], way: str, at: str) -> float | None:
+    aucs = [(world[way]["auc"].get(at) or {}).get("value") for world in worlds]
+    return None if None in aucs else round(sum(aucs) / len(aucs), 4)
