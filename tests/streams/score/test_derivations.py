@@ -20,7 +20,6 @@ from config.disclosure import bands, disclosures
 from config.wordings import wordings
 from detectors import cases, episodes
 from detectors.episodes import EVERY_BANK
-from detectors.rules.artefact import packaged_rules
 from detectors.rules.vocabulary import FLAGS, INPUTS, SLOT_OF
 from detectors.wording import phrases
 from detectors.wording.numbers import KINDS, band_zh
@@ -33,6 +32,7 @@ from features.layout import id_words
 from features.state.buckets import NO_UNIT
 from streams.score import alerts, disclosure, outbook, partition
 from streams.score.records import bank_number
+from tests.detectors.rules.every import every_rule
 from tests.detectors.wording import examples
 from tests.streams.score.kit import BANK, FIRST_DAY, OTHER_BANK, authorization, claiming_rules, loan, txn
 from tests.streams.score.test_alerts import run
@@ -151,7 +151,7 @@ def heard(
     row: Any, signal: Any, reader: int, sender: tuple[str, str], others: random.Random | None = None
 ) -> list[bytes]:
     """Return the messages that one bank gets of a row. A sentence in English is made of no more than that (ADR 17)."""
-    rules = packaged_rules()
+    rules = every_rule()
     sources = alerts.Sources(
         enterprise_id="E1", model_id="m", rules_id=rules.id, rules=rules, backfill=False, sender=sender
     )
@@ -253,7 +253,7 @@ def mutated(row: Any, changes: list[Mutation]) -> Any:
     return changed
 
 
-SIGNALS = packaged_rules().evaluated
+SIGNALS = every_rule().evaluated
 
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.row.id)
