@@ -1,12 +1,12 @@
 """Lives of cases under a claim, day by day: graver at any record, eased at a day's close, resolved without a signal.
 
-As the engine has it (detectors/cases.py), but that the score within a day is the one of the close before.
+As the engine has it (detectors/cases.py), but that the score within a day is that of its close, where most signals move.
 """
 
 import numpy as np
 
 from config.case_table import FINDINGS_MAX
-from detectors.cases import between
+from detectors.cases import MILLI, between
 from detectors.scorecard import displayed
 from kernels.decorators import kernel
 from replay.backtest.cases import Steps
@@ -63,9 +63,10 @@ def score_logit(claim, score, d):
     """Return the millilogits of the score and its move at the end of day d; score: (days,), negative: none yet."""
     if d < 0 or score[d] < 0:
         return np.int64(0)
-    total = between(claim.score_at, claim.score_logit, np.int64(score[d]))
+    shown = np.int64(displayed(score[d]))
+    total = between(claim.score_at, claim.score_logit, shown * MILLI)
     if d >= MOVE_DAYS and score[d - MOVE_DAYS] >= 0:
-        move = np.int64(displayed(score[d])) - np.int64(displayed(score[d - MOVE_DAYS]))
+        move = shown - np.int64(displayed(score[d - MOVE_DAYS]))
         total += between(claim.move_at, claim.move_logit, move)
     return total
 
@@ -91,7 +92,7 @@ def _steps(claim, line, open_, best, found):
         true, level, below = 0, np.int64(0), 0
         of_signals, least, any_open = np.int64(0), np.int64(0), False
         for d in range(line.day[at], line.score.shape[1]):
-            of_score = score_logit(claim, line.score[e], d - 1)
+            of_score = score_logit(claim, line.score[e], d)
             while at < end and line.day[at] <= d:
                 moment, retracted = line.moment[at], False
                 while at < end and line.moment[at] == moment:

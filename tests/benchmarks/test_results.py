@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, results, simulator, warning
+from benchmarks import machine, results, simulator, warning, warning_score
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.results import Bound
 from docs.generate import benchmarks as pages
@@ -38,9 +38,9 @@ def test_a_whole_run_of_a_committed_tree_is_remembered(folder: Path) -> None:
 
 def test_each_benchmark_has_its_place_on_the_page_and_so_have_its_bounds() -> None:
     titled = {title.removesuffix("_memory").removesuffix("_processes") for title in pages._TITLES}
-    assert set(BENCHMARKS) | {"warning_data"} == titled
+    assert set(BENCHMARKS) | {"warning_data", "warning_score"} == titled
     assert pages._TITLES.keys() == pages._FIGURES.keys()
-    for module in (simulator, warning):
+    for module in (simulator, warning, warning_score):
         name = module.__name__.rpartition(".")[2]
         assert module.BOUNDS.keys() <= pages._FIGURES[name].keys()
 

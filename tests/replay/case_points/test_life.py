@@ -115,7 +115,7 @@ def naive(claim: Claim, rows: list[tuple[int, int, int]], score: list[int]) -> l
                 open_[signal] = after
             if not open_:
                 level, below = 0, 0
-            elif (now := claimed(day - 1)) > level or after == RETRACTED:
+            elif (now := claimed(day)) > level or after == RETRACTED:
                 found += [(day, level, now)] if now > level else []
                 level, below = now, 0
         if not open_:
