@@ -1,6 +1,6 @@
 """Lives of cases under a claim, day by day: graver at any record, eased at a day's close, resolved without a signal.
 
-As the engine has it (detectors/cases.py), but that the score within a day is that of its close, where most signals move.
+As the engine has it (detectors/cases.py), but the score within a day is that of its close, where most signals move.
 """
 
 import numpy as np
