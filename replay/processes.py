@@ -66,13 +66,19 @@ class Processes:
         self._end()
 
     def call(self, process: int, method: str, *arguments: Any) -> None:
-        """Call a method of what a process holds; calls of one process follow each other."""
+        """Call a method of what a process holds; calls of one process follow each other.
+
+        Raise ProcessEnded where it has ended already.
+        """
         self._asked[process] += 1
         if self._here is not None:
             value = getattr(self._here, method)(*arguments)
             self._said.append(Answer(0, value, True))
         else:
-            self._children[process][1].send((method, arguments))
+            try:
+                self._children[process][1].send((method, arguments))
+            except (BrokenPipeError, ConnectionResetError):
+                raise self._ended(process) from None
 
     def answers(self) -> Iterator[Answer]:
         """Yield the answers of the processes until all calls are answered; others may be made meanwhile."""
@@ -87,17 +93,21 @@ class Processes:
                 yield self._said.popleft()
             return
         ready = set(wait([connection for _, connection in self._children]))
-        for number, (child, connection) in enumerate(self._children):
+        for number, (_, connection) in enumerate(self._children):
             if connection not in ready:
                 continue
             try:
                 value, ends, failure = connection.recv()
             except (EOFError, ConnectionResetError):
-                child.join()
-                raise ProcessEnded(f"process {child.pid} of the replay ended with status {child.exitcode}") from None
+                raise self._ended(number) from None
             if failure is not None:
                 raise failure
             yield Answer(number, value, ends)
+
+    def _ended(self, process: int) -> ProcessEnded:
+        child, _ = self._children[process]
+        child.join()
+        return ProcessEnded(f"process {child.pid} of the replay ended with status {child.exitcode}")
 
     def _end(self) -> None:
         for child, connection in self._children:
