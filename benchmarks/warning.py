@@ -64,15 +64,15 @@ def run(argv: list[str]) -> int:
         "--data DIR: the data sets instead; --learn: the score that learns"
     )
     args = results.arguments(f"{__doc__}\n{options}", others)
+    size = warning_score.ENTERPRISES if own.learn else ENTERPRISES
+    enterprises = own.enterprises or size
     if own.data is not None:
         code = _data(own.data, args)
     elif own.learn:
-        enterprises = own.enterprises or warning_score.ENTERPRISES
-        args.scale = enterprises / warning_score.ENTERPRISES
+        args.scale = enterprises / size
         return _learned(enterprises, args)
     else:
-        enterprises = own.enterprises or ENTERPRISES
-        args.scale = enterprises / ENTERPRISES
+        args.scale = enterprises / size
         code = _provinces(enterprises, args)
     if args.scale == 1.0:
         warning_doc.write()

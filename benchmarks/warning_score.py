@@ -70,7 +70,7 @@ def _figures(one: Report) -> dict[str, Any]:
             msgspec.to_builtins(each) for each in one.calibration if each.of == "probability" and each.by == "all"
         ],
         "cases": {
-            "per_1000": sum(one.per_1000_borrowers.value or 0.0 for one in one.load if one.level == "orange_red"),
+            "per_1000": sum(each.per_1000_borrowers.value or 0.0 for each in one.load if each.level == "orange_red"),
             "caught": msgspec.to_builtins(one.cases[0].warned[CASES_LEAD]),
             "right": msgspec.to_builtins(one.cases[0].precision[str(LONG_DAYS)]),
         },

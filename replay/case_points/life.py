@@ -61,7 +61,7 @@ def signals_logit(claim, open_, best):
 @kernel
 def score_logit(claim, score, d):
     """Return the millilogits of the score and its move at the end of day d; score: (days,), negative: none yet."""
-    if d < 0 or score[d] < 0:
+    if score[d] < 0:
         return np.int64(0)
     shown = np.int64(displayed(score[d]))
     total = between(claim.score_at, claim.score_logit, shown * MILLI)
@@ -110,8 +110,7 @@ def _steps(claim, line, open_, best, found):
                     level, below = now, 0
             if not any_open:
                 continue
-            logit = claim.intercept + of_signals + score_logit(claim, line.score[e], d)
-            now = level_of(claim, logit, least)
+            now = level_of(claim, claim.intercept + of_signals + of_score, least)
             if now > level:
                 count = _record(found, count, e, d, level, now)
             if now >= level:
