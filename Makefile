@@ -21,7 +21,7 @@ help: ## list the targets
 demo: venv ## start everything here, bring in a simulated province, go live with it, show it (Ctrl-C ends all of it)
 	@exec $(BIN)/xinliu demo $(ARGS)
 
-# Two processes, whole files each: the tests wait more than they compute. ARGS="-n 0" takes one, for --pdb or -s.
+# Three processes, whole files each: the tests wait more than they compute. ARGS="-n 0" takes one, for --pdb or -s.
 test: venv ## run all tests on a real Kafka and Redis of their own
 	@exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
