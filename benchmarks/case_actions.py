@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import live, parts, results
+from benchmarks import awake, live, parts, results
 from benchmarks.desk import DeskResult, Plan
 from benchmarks.latency import ALERTS, RATES, SECONDS, WARM_UP_S, percentile
 from benchmarks.results import Bound
@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
     world, rate, seconds = world_of(args.scale), max(RATES), max(5.0, SECONDS * args.scale)
     warm.warm_sums(world)
     with tempfile.TemporaryDirectory(prefix="xinliu-case-actions-") as name:
-        folder = Path(name) / "run"
+        folder, wake_ups = Path(name) / "run", awake.wake_ups(Path(name))
         result, _ = live.paced(
             world,
             folder,
@@ -50,6 +50,7 @@ def run(argv: list[str]) -> int:
         desk = msgspec.json.decode((folder / "desk.json").read_bytes(), type=DeskResult)
     actions, alerts = sorted(desk.latency_ms), sorted(result.latency_ms)
     figures = {
+        **wake_ups,
         "transactions_per_s": round(result.sent / result.wall_s),
         "actions": desk.sent,
         "actions_per_s": round(len(actions) / desk.seconds),

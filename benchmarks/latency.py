@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import bad_input, live, parts, results
+from benchmarks import awake, bad_input, live, parts, results
 from benchmarks.results import Bound
 from benchmarks.throughput import world_of
 from benchmarks.world import warm
@@ -35,6 +35,7 @@ def run(argv: list[str]) -> int:
     warm.warm_sums(world)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="xinliu-latency-") as name:
+        figures |= awake.wake_ups(Path(name))
         for rate in RATES:
             figures |= _at(world, Path(name) / f"rate{rate}", rate, args.scale)
         figures |= bad_input.measure(world, Path(name) / "bad-input", args.scale)

@@ -14,6 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks import configuration, drains, parts
+from benchmarks.awake import cores_awake
 from benchmarks.desk import Plan as DeskPlan
 from benchmarks.results import ROOT
 from benchmarks.sender import ANSWER_S_MAX, Plan, SenderResult
@@ -132,9 +133,10 @@ def paced(
 ) -> tuple[SenderResult, dict[str, float]]:
     """Send at a rate for some seconds; return the sender's result, and the CPU seconds of each process until then.
 
-    desk: what desks do meanwhile, by the address of Kafka; their result is then in `folder` too, as desk.json.
+    The cores are kept awake. desk: what desks do meanwhile, by the address of Kafka; their result is then in `folder`
+    too, as desk.json.
     """
-    with engine(world, folder) as running:
+    with engine(world, folder) as running, cores_awake(folder):
         plan = Plan(
             bootstrap=running.kafka.address,
             world=world,

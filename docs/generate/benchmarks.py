@@ -27,6 +27,8 @@ _FIGURES = {
         "duplicates": "repeats",
     },
     "latency": {
+        "wake_ups_us_asleep": "a byte to another process and back, cores asleep, µs",
+        "wake_ups_us_awake": "the same with awake cores, µs",
         "p50_ms_at_1000_per_s": "median latency at 1,000/s, ms",
         "p99_ms_at_1000_per_s": "99th percentile at 1,000/s, ms",
         "p50_ms_at_10000_per_s": "median latency at 10,000/s, ms",
@@ -39,6 +41,8 @@ _FIGURES = {
         "bad_input_unexpected": "records with an unexpected outcome",
     },
     "case_actions": {
+        "wake_ups_us_asleep": "a byte to another process and back, cores asleep, µs",
+        "wake_ups_us_awake": "the same with awake cores, µs",
         "transactions_per_s": "transactions/s beside them",
         "actions": "actions",
         "actions_per_s": "actions/s applied",
