@@ -78,11 +78,9 @@ def allocate(capacity: int) -> Rows:
     return rows
 
 
-def grown(rows: Rows, capacity: int) -> Rows:
-    """Return `capacity` rows that begin with a copy of `rows`."""
-    larger = allocate(capacity)
-    larger.view(np.uint8)[: rows.nbytes] = rows.view(np.uint8)
-    return larger
+def reserve(capacity: int) -> Rows:
+    """Return `capacity` rows of zero bytes, dtype ROW, none a state yet. A row takes memory once it is written."""
+    return np.zeros(capacity, ROW)
 
 
 def words(rows: Rows) -> npt.NDArray[np.uint64]:

@@ -17,7 +17,9 @@ from features.values import Value
 Numbers = npt.NDArray[np.int32]
 LACKING_MAX = 1_000
 """Enterprises that are brought into memory at once: a few milliseconds of one read."""
-_FIRST_ROWS = 128  # of 19 KB: more would be memory to fill at each start, and for each partition
+_FIRST_ROWS = 4_096  # of 20 KB: a partition's share of the usual bound, so that hardly any is ever copied
+_GROWTH = 8  # of the rows, which take no memory until they are given; a copy of them is what takes time
+_FIRST_NAMES, _FIRST_IDS = 128, 2_048  # that take memory at each start, and for each partition
 _NOBODY = -1
 _RESERVE = 8  # room is made for an eighth of the bound at once, so that looking for it stays cheap
 
@@ -28,16 +30,18 @@ class RowCache:
     def __init__(self, names: Sequence[bytes], resident_max: int) -> None:
         """Start with the enterprises `names`, those that have a value in Redis."""
         keys = layout.id_table(names)
-        self.directory = table.with_room(table.empty(_FIRST_ROWS), len(keys))
+        self.directory = table.with_room(table.empty(_FIRST_NAMES), len(keys))
         table.enter(self.directory, keys, table.ABSENT)
         self.resident_max = resident_max
-        self.state = layout.allocate(_FIRST_ROWS)
-        self.arena = dedup.empty(16 * _FIRST_ROWS)
+        first_rows = min(_FIRST_ROWS, resident_max)
+        self.state = layout.reserve(first_rows)
+        self.arena = dedup.empty(_FIRST_IDS)
         self._fresh = layout.words(layout.allocate(1))
-        self._number_of = np.full(_FIRST_ROWS, _NOBODY, np.int32)
-        self._free = np.arange(_FIRST_ROWS, dtype=np.int32)[::-1].copy()  # the lowest on top
-        self._free_count = _FIRST_ROWS
-        self._handed = np.zeros(_FIRST_ROWS, np.uint8)  # rows that may have changed since they were flushed
+        self._number_of = np.full(first_rows, _NOBODY, np.int32)
+        self._free = np.arange(first_rows, dtype=np.int32)[::-1].copy()  # the lowest on top
+        self._free_count = first_rows
+        self._rows_written = 0  # the lowest ones
+        self._handed = np.zeros(first_rows, np.uint8)  # rows that may have changed since they were flushed
         self._run = 0
 
     def __len__(self) -> int:
@@ -129,6 +133,12 @@ class RowCache:
         """Return the rows of all residents."""
         return np.flatnonzero(self._number_of != _NOBODY)
 
+    def write(self, **fields: int) -> None:
+        """Write a value into each of these fields of all residents."""
+        rows = self.rows()
+        for name, value in fields.items():
+            self.state[name][rows] = value
+
     def numbers_at(self, rows: npt.NDArray[np.int64]) -> Numbers:
         """Return the numbers of the enterprises in these rows."""
         return self._number_of[rows]
@@ -168,9 +178,10 @@ class RowCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated."""
-        arrays = (self.state, *self.directory, self._number_of, self._free, self._handed)
-        return sum(array.nbytes for array in arrays) + dedup.nbytes(self.arena)
+        """Bytes of memory taken."""
+        arrays = (*self.directory, self._number_of, self._free, self._handed)
+        rows_bytes = self._rows_written * layout.ROW.itemsize
+        return rows_bytes + sum(array.nbytes for array in arrays) + dedup.nbytes(self.arena)
 
     def _give(self, numbers: Numbers) -> Numbers:
         if self._free_count < len(numbers):
@@ -178,6 +189,7 @@ class RowCache:
         self._free_count -= len(numbers)
         rows = self._free[self._free_count : self._free_count + len(numbers)][::-1].copy()
         layout.words(self.state)[rows] = self._fresh
+        self._rows_written = max(self._rows_written, int(rows.max(initial=-1)) + 1)
         self._number_of[rows] = numbers
         self.directory.entries["row"][numbers] = rows
         return rows
@@ -190,8 +202,9 @@ class RowCache:
         self._free_count += len(rows)
 
     def _grow(self, rows: int) -> None:
-        before, capacity = len(self.state), max(rows, min(2 * rows, self.resident_max))
-        self.state = layout.grown(self.state, capacity)
+        before, capacity = len(self.state), max(rows, min(_GROWTH * rows, self.resident_max))
+        held, self.state = self.state, layout.reserve(capacity)
+        layout.words(self.state)[: self._rows_written] = layout.words(held)[: self._rows_written]
         self._number_of = np.concatenate([self._number_of, np.full(capacity - before, _NOBODY, np.int32)])
         self._handed = np.concatenate([self._handed, np.zeros(capacity - before, np.uint8)])
         added = np.arange(before, capacity, dtype=np.int32)[::-1]

@@ -341,9 +341,9 @@ class Partition:
             return
         self.rules = after
         self._arm(self._engine.card, self._engine.model_changed_day)
-        for name in ("band", "lender_band", "lender_due_day"):
-            self.state[name] = UNKNOWN_BAND
-        self.state["case_rises_at"] = UNKNOWN
+        self.residents.write(
+            band=UNKNOWN_BAND, lender_band=UNKNOWN_BAND, lender_due_day=UNKNOWN_BAND, case_rises_at=UNKNOWN
+        )
         if set(before.programs.key.tolist()) - set(after.programs.key.tolist()):
             yield from self._sweep(
                 chunk,
@@ -392,7 +392,7 @@ class Partition:
 
     def _arm(self, card: Scorecard, model_changed_day: int) -> None:
         """Evaluate with this card and the rules in force from now on; look at what no transaction moves, too."""
-        self.state["evaluated_day"] = buckets.NO_UNIT
+        self.residents.write(evaluated_day=buckets.NO_UNIT)
         self._engine = engine_of(card, self.rules, model_changed_day)
         self._terms = outputs_json.terms(self._snapshot, card, self.model_id, self.rules.id, engine_version())
 

@@ -35,7 +35,8 @@ class Store:
     def __init__(self, resident_max):
         self.stored, self.fetched, self.evicted = {}, 0, 0
         self.waiting = None  # what a flush has taken
-        self.residents = RowCache([], resident_max)
+        self.residents = RowCache([], 1)
+        self.residents.resident_max = resident_max  # raised when its process loses partitions: the rows grow
 
     def use(self, names):
         """As a batch of records does, one of each name."""
@@ -126,6 +127,18 @@ def test_the_least_recently_touched_leave_first_and_the_clean_before_the_dirty()
     in_memory = store.residents.names_of(store.residents.numbers_at(store.residents.rows()))
     assert sorted(in_memory) == ["A", "C", "E", "F"]
     assert store.stored == flushed_before
+
+
+def test_a_row_takes_memory_once_it_is_given():
+    residents = RowCache([], 1_000_000)
+    empty = residents.nbytes
+    assert empty < 2 * 10**6
+    store = Store(1_000_000)
+    for many in (3, 300, 5_000):
+        store.use([f"E{n}" for n in range(many)])
+        taken = store.residents.nbytes
+        assert many * layout.ROW.itemsize < taken < 1.2 * many * layout.ROW.itemsize + 2 * 10**6
+    assert set(store.counts().values()) == {1, 2, 3}
 
 
 def test_rows_in_a_flush_snapshot_stay_until_they_are_written():
