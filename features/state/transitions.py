@@ -142,9 +142,12 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it.
+
+    Where there is no flow yet, these are all its lenders and whoever has its consent.
+    """
     day = e.closed_day + 1
-    if e.first_day == NO_UNIT or day >= up_to_day:
+    if day >= up_to_day or not _has_days(e):
         return False
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
@@ -155,20 +158,31 @@ def day_is_due(e, up_to_day, feeds):
 
 @kernel
 def skip_days_before_history(e, up_to_day):
-    """Pass days without a close where there was no transaction yet: there is nothing to read."""
-    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
+    """Pass days without a close where no bank and no transaction is known yet: there is nothing to read, or to tell."""
+    if not _has_days(e) and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
 @kernel
+def _has_days(e):
+    """Return whether days are closed: from the first transaction on, or the first loan or consent, which have dates."""
+    if e.first_day != NO_UNIT:
+        return True
+    for b in range(loans.BANK_SLOTS):
+        if e.bank[b] != 0:
+            return True
+    return False
+
+
+@kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it.
+    """Close the next day. It is covered where every main bank's receipts reach it, and transactions have begun.
 
     A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
     records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
     """
     buckets.close_next_day(e)
-    covered_up_to = np.int64(e.closed_day)
+    covered_up_to = np.int64(e.closed_day if e.first_day != NO_UNIT else NO_UNIT)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0:
