@@ -92,7 +92,7 @@ class ScoreSettings(_Table, frozen=True, kw_only=True):
     flush_interval_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 2_000
     flush_slice_values_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     batch_records_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 32_000
-    enterprises_resident_max: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 150_000  # of the process, 19 KB each
+    enterprises_resident_max: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 150_000  # of the process, 20 KB each
     slice_ms: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 50  # of applying, before others get their turn
     delayed_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 60  # in the log: then an alert says that it waited
 

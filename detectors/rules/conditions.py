@@ -33,16 +33,12 @@ class Signal(NamedTuple):
 
     row: SignalRow
     levels: tuple[Expression | None, ...]  # each with at most one held(): the level waits for it
+    bare_levels: tuple[Expression | None, ...]  # without held()
     hysteresis: Expression
     watched: Expression  # by the timer in hysteresis
     min_history: Expression
     not_computable: Expression | None
     suppressions: tuple[Expression, ...]
-
-    @property
-    def bare_levels(self) -> tuple[Expression | None, ...]:
-        """Return the levels' conditions without their held()."""
-        return tuple(level and without_timers(level) for level in self.levels)
 
     @property
     def is_lender(self) -> bool:
@@ -104,6 +100,7 @@ def parse_row(row: SignalRow, place: str) -> Signal:
     return Signal(
         row=row,
         levels=tuple(levels),
+        bare_levels=tuple(level and without_timers(level) for level in levels),
         hysteresis=hysteresis,
         watched=timers(hysteresis)[0].inner,
         min_history=tree("min_history", row.min_history),

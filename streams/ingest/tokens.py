@@ -19,7 +19,7 @@ from domain.personal import canonical, compact, is_card, is_organisation
 from streams.ingest.masking import masked
 from streams.ingest.token_key import fingerprint_key, key_id
 
-_CACHED_MAX = 200_000
+_CACHED_MAX = 200_000  # identifiers of each kind; one has at most 128 characters, so the bytes are bounded too
 
 Kind = Literal["account", "person", "name"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
