@@ -1,41 +1,37 @@
-"""Cores that stay awake while a latency is measured, as `idle=poll` on the kernel's command line would keep them.
+"""Cores that stay awake while a latency is measured: Linux is asked for wake-ups without delay (PM QoS).
 
 A halted core of a virtual machine is woken by its host. Where that takes a tenth of a millisecond, a latency over five
-processes tells of the host, not of the engine. A process of the class SCHED_IDLE on each core leaves none idle; it
-gives way to any other process at once.
+processes tells of the host, not of the engine. `/dev/cpu_dma_latency`, held open at 0, keeps idle cores polling, as
+cyclictest and tuned's profile latency-performance do.
 """
 
 import os
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from embedded import Child
-
-_ROOT = Path(__file__).resolve().parent.parent
+_REQUEST = Path("/dev/cpu_dma_latency")
 _ROUNDS = 5_000
 
 
 @contextmanager
-def cores_awake(folder: Path) -> Iterator[None]:
-    """Keep every core of this process busy with a process that gives way to all others. folder: of their logs."""
-    with ExitStack() as all_of_them:
-        for core in sorted(os.sched_getaffinity(0)):
-            argv = [sys.executable, "-m", "benchmarks.awake", str(core)]
-            name = f"awake-{core}"
-            child = Child(name, argv, log=folder / f"{name}.log", cwd=_ROOT).launch()
-            all_of_them.enter_context(child).wait_ready(
-                lambda pid=child.pid: os.sched_getscheduler(pid) == os.SCHED_IDLE
-            )
+def cores_awake() -> Iterator[None]:
+    """Keep idle cores from halting, where this user may ask for it (root). Elsewhere they halt, as `wake_ups` shows."""
+    try:
+        request = _REQUEST.open("wb", buffering=0)
+    except OSError:
+        yield
+        return
+    with request:
+        request.write((0).to_bytes(4, "little"))
         yield
 
 
-def wake_ups(folder: Path) -> dict[str, float]:
-    """Return the time of a byte to another process and back, in µs, with cores that may sleep and with awake ones."""
+def wake_ups() -> dict[str, float]:
+    """Return the time of a byte to another process and back, in µs: with cores that may halt, and kept from it."""
     asleep_us = _pipe_us()
-    with cores_awake(folder):
+    with cores_awake():
         return {"wake_ups_us_asleep": asleep_us, "wake_ups_us_awake": _pipe_us()}
 
 
@@ -56,14 +52,3 @@ def _pipe_us() -> float:
     for end in (*there, *here):
         os.close(end)
     return round(took_s / _ROUNDS * 1e6, 1)
-
-
-def _spin(core: int) -> None:
-    os.sched_setaffinity(0, {core})
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    while True:
-        pass
-
-
-if __name__ == "__main__":
-    _spin(int(sys.argv[1]))

@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
     world, rate, seconds = world_of(args.scale), max(RATES), max(5.0, SECONDS * args.scale)
     warm.warm_sums(world)
     with tempfile.TemporaryDirectory(prefix="xinliu-case-actions-") as name:
-        folder, wake_ups = Path(name) / "run", awake.wake_ups(Path(name))
+        folder, wake_ups = Path(name) / "run", awake.wake_ups()
         result, _ = live.paced(
             world,
             folder,

@@ -35,7 +35,7 @@ def run(argv: list[str]) -> int:
     warm.warm_sums(world)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="xinliu-latency-") as name:
-        figures |= awake.wake_ups(Path(name))
+        figures |= awake.wake_ups()
         for rate in RATES:
             figures |= _at(world, Path(name) / f"rate{rate}", rate, args.scale)
         figures |= bad_input.measure(world, Path(name) / "bad-input", args.scale)

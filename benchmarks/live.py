@@ -136,7 +136,7 @@ def paced(
     The cores are kept awake. desk: what desks do meanwhile, by the address of Kafka; their result is then in `folder`
     too, as desk.json.
     """
-    with engine(world, folder) as running, cores_awake(folder):
+    with engine(world, folder) as running, cores_awake():
         plan = Plan(
             bootstrap=running.kafka.address,
             world=world,
