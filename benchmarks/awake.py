@@ -43,12 +43,14 @@ def _pipe_us() -> float:
             os.read(there[0], 1)
             os.write(here[1], b".")
         os._exit(0)
+    os.close(there[0])  # so that a child that has died is noticed
+    os.close(here[1])
     begun = time.perf_counter()
     for _ in range(_ROUNDS):
         os.write(there[1], b".")
         os.read(here[0], 1)
     took_s = time.perf_counter() - begun
     os.waitpid(child, 0)
-    for end in (*there, *here):
-        os.close(end)
+    os.close(there[1])
+    os.close(here[0])
     return round(took_s / _ROUNDS * 1e6, 1)

@@ -18,7 +18,6 @@ Numbers = npt.NDArray[np.int32]
 LACKING_MAX = 1_000
 """Enterprises that are brought into memory at once: a few milliseconds of one read."""
 _FIRST_ROWS = 4_096  # of 20 KB: a partition's share of the usual bound, so that hardly any is ever copied
-_GROWTH = 8  # of the rows, which take no memory until they are given; a copy of them is what takes time
 _FIRST_NAMES, _FIRST_IDS = 128, 2_048  # that take memory at each start, and for each partition
 _NOBODY = -1
 _RESERVE = 8  # room is made for an eighth of the bound at once, so that looking for it stays cheap
@@ -202,7 +201,7 @@ class RowCache:
         self._free_count += len(rows)
 
     def _grow(self, rows: int) -> None:
-        before, capacity = len(self.state), max(rows, min(_GROWTH * rows, self.resident_max))
+        before, capacity = len(self.state), max(rows, min(2 * rows, self.resident_max))
         held, self.state = self.state, layout.reserve(capacity)
         layout.words(self.state)[: self._rows_written] = layout.words(held)[: self._rows_written]
         self._number_of = np.concatenate([self._number_of, np.full(capacity - before, _NOBODY, np.int32)])

@@ -49,7 +49,7 @@ def closing_time(e):
 @kernel
 def history_days(e):
     """Return the number of closed days since the first transaction."""
-    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
+    return 0 if e.first_day == NO_UNIT else max(0, e.closed_day - e.first_day + 1)
 
 
 @kernel
@@ -144,7 +144,7 @@ def _apply_external(e, r, day, category, fen, sign):
 def day_is_due(e, up_to_day, feeds):
     """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it.
 
-    Where there is no flow yet, these are all its lenders and whoever has its consent.
+    Where there is no flow yet, these are all its lenders.
     """
     day = e.closed_day + 1
     if day >= up_to_day or not _has_days(e):
@@ -158,31 +158,27 @@ def day_is_due(e, up_to_day, feeds):
 
 @kernel
 def skip_days_before_history(e, up_to_day):
-    """Pass days without a close where no bank and no transaction is known yet: there is nothing to read, or to tell."""
+    """Pass days without a close while no transaction is known and no loan is open: nothing to read, nobody to tell."""
     if not _has_days(e) and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
 @kernel
 def _has_days(e):
-    """Return whether days are closed: from the first transaction on, or the first loan or consent, which have dates."""
-    if e.first_day != NO_UNIT:
-        return True
-    for b in range(loans.BANK_SLOTS):
-        if e.bank[b] != 0:
-            return True
-    return False
+    """Return whether days close: from the first transaction on, and while a loan is open, whose days past due run."""
+    return e.first_day != NO_UNIT or loans.open_count(e, EVERY_BANK) > 0
 
 
 @kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it, and transactions have begun.
+    """Close the next day. It is covered where every main bank's receipts reach it, from the first transaction's day on.
 
     A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
     records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
     """
     buckets.close_next_day(e)
-    covered_up_to = np.int64(e.closed_day if e.first_day != NO_UNIT else NO_UNIT)
+    has_begun = NO_UNIT < e.first_day <= e.closed_day
+    covered_up_to = np.int64(e.closed_day if has_begun else NO_UNIT)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0:
@@ -233,8 +229,11 @@ def _flow(e):
 
 @kernel
 def is_main(e, b):
-    """Return whether the bank in slot b has a tenth of the enterprise's flow."""
-    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
+    """Return whether the bank in slot b has a tenth of the enterprise's flow; where there is none, whether it lends."""
+    if e.bank[b] == 0:
+        return False
+    flow = _flow(e)
+    return e.bank_flow[b] >= _MAIN_BANK_SHARE * flow if flow > 0.0 else loans.lends(e, b)
 
 
 @kernel

@@ -170,6 +170,13 @@ def test_a_borrower_without_transactions_has_no_covered_day_until_they_begin():
     assert int(row["covered_days"][0]) == 2
 
 
+def test_a_borrower_without_transactions_lacks_history_not_coverage():
+    _, messages = run([loan("l", "E1", 0), *(tick(day) for day in range(100))])
+    last = of(messages)[-1]
+    assert "not_covered" not in last.null_reasons.values()
+    assert last.null_reasons["op_inflow_yoy_2m"] == "history"
+
+
 def test_several_days_closed_by_one_tick_are_a_record_each():
     _, messages = run([txn("t", "E1", 0), tick(6)])
     found = of(messages)
