@@ -18,7 +18,7 @@ DPD_DEFAULT_MIN = 91
 NEVER = 2**31
 DEFAULTS: frozenset[LoanEvent] = frozenset({"default", "advance", "written_off"})
 LATENESS_MS = 7 * DAY_MS  # of an accepted event (ADR 7)
-REPORTS_THINNED_AT = 16
+REPORTS_THINNED_AT = 16  # and at each multiple: by what there is alone, so that a restored history stays the same
 EVENTS: tuple[LoanEvent, ...] = get_args(LoanEvent)
 """The events by the code under which they are kept: new ones are appended."""
 _PAYMENTS: frozenset[LoanEvent] = frozenset({"drawn", "instalment_due", "overdue", "repaid"})
@@ -103,12 +103,12 @@ class LoanHistory:
     packed: the reports as bytes, _PACKED each, in their order: a tenth of what objects take.
     """
 
-    __slots__ = ("_is_plain", "_last_offset", "_thinned_at", "bank_id", "loan_id", "packed")
+    __slots__ = ("_is_plain", "_last_offset", "bank_id", "loan_id", "packed")
 
     def __init__(self, bank_id: str, loan_id: str = "") -> None:
         self.bank_id, self.loan_id = sys.intern(bank_id), loan_id  # a few banks have all loans
         self.packed = bytearray()
-        self._last_offset, self._is_plain, self._thinned_at = -1, True, REPORTS_THINNED_AT
+        self._last_offset, self._is_plain = -1, True
 
     @classmethod
     def restored(cls, bank_id: str, loan_id: str, packed: bytes, last_offset: int, is_plain: bool) -> "LoanHistory":
@@ -116,7 +116,6 @@ class LoanHistory:
         found = cls.__new__(cls)
         found.bank_id, found.loan_id, found.packed = sys.intern(bank_id), loan_id, bytearray(packed)
         found._last_offset, found._is_plain = last_offset, is_plain
-        found._thinned_at = len(found) + REPORTS_THINNED_AT
         return found
 
     @property
@@ -138,7 +137,7 @@ class LoanHistory:
             self.packed += _packed(new)
             self._last_offset = max(self._last_offset, offset)
             self._is_plain = self._is_plain and _says_nothing_bad(new)
-        if len(self) >= self._thinned_at:
+        if len(self) % REPORTS_THINNED_AT == 0:
             self._keep(_thinned(list(_unpacked(self.packed))))
 
     def standing(self, *, before_offset: int, dpd_max: int = DPD_GOOD_MAX) -> Standing | None:
@@ -164,7 +163,6 @@ class LoanHistory:
         self.packed[:] = b"".join(map(_packed, reports))
         self._last_offset = max((report.offset for report in reports), default=-1)
         self._is_plain = all(map(_says_nothing_bad, reports))
-        self._thinned_at = len(reports) + REPORTS_THINNED_AT
 
 
 _PACKED = struct.Struct("<qqBiB")  # event_ms, offset, event, dpd or -1, ends + 2 * is_repaid

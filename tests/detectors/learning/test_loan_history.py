@@ -61,8 +61,11 @@ def test_a_bad_spell_lasts_from_a_report_of_bad_to_a_cure(steps: list[tuple[int,
 def test_what_is_dropped_changes_no_standing_as_of_any_offset(
     meanings: list[tuple[int, str, int | None, int]], count: int, rng: random.Random
 ) -> None:
-    """Runs of few meanings, so that much is dropped; each report up to seven days late."""
-    history, reports = LoanHistory("B"), list[Report]()
+    """Runs of few meanings, so that much is dropped; each report up to seven days late.
+
+    A history that is restored from what is stored of it, now and then, stays the same.
+    """
+    history, again, reports = LoanHistory("B"), LoanHistory("B"), list[Report]()
     newest_ms, (_, event, dpd, outstanding) = day_start_ms(DAY), meanings[0]
     for offset in range(count):
         if rng.random() < 0.2:
@@ -71,6 +74,10 @@ def test_what_is_dropped_changes_no_standing_as_of_any_offset(
         late_ms = rng.randrange(7 * DAY_MS) if rng.random() < 0.3 else 0
         one = loan(newest_ms - late_ms, event, dpd, outstanding)
         history.add(one, offset)
+        if rng.random() < 0.2:
+            again = LoanHistory.restored(*again.stored)
+        again.add(one, offset)
+        assert again.stored == history.stored
         reports.append(report(one, offset))
     for before in range(1, count + 1):
         for dpd_max in (30, 90):

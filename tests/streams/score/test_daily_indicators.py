@@ -174,7 +174,7 @@ def test_a_borrower_without_transactions_lacks_history_not_coverage():
     _, messages = run([loan("l", "E1", 0), *(tick(day) for day in range(100))])
     last = of(messages)[-1]
     assert "not_covered" not in last.null_reasons.values()
-    assert last.null_reasons["op_inflow_yoy_2m"] == "history"
+    assert last.null_reasons["op_inflow_yoy_2m_ratio"] == "history"
 
 
 def test_several_days_closed_by_one_tick_are_a_record_each():
