@@ -248,8 +248,11 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known."""
-    if not ends_month(e.closed_day):
+    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known.
+
+    Of a borrower without transactions there is nothing to learn.
+    """
+    if e.first_day == NO_UNIT or not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
 
