@@ -49,7 +49,7 @@ def closing_time(e):
 @kernel
 def history_days(e):
     """Return the number of closed days since the first transaction."""
-    return 0 if e.first_day == NO_UNIT else max(0, e.closed_day - e.first_day + 1)
+    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
 
 
 @kernel
@@ -142,12 +142,9 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it.
-
-    Where there is no flow yet, these are all its lenders.
-    """
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
     day = e.closed_day + 1
-    if day >= up_to_day or not _has_days(e):
+    if e.first_day == NO_UNIT or day >= up_to_day:
         return False
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
@@ -158,27 +155,20 @@ def day_is_due(e, up_to_day, feeds):
 
 @kernel
 def skip_days_before_history(e, up_to_day):
-    """Pass days without a close while no transaction is known and no loan is open: nothing to read, nobody to tell."""
-    if not _has_days(e) and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
+    """Pass days without a close where there was no transaction yet: there is nothing to read."""
+    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
 @kernel
-def _has_days(e):
-    """Return whether days close: from the first transaction on, and while a loan is open, whose days past due run."""
-    return e.first_day != NO_UNIT or loans.open_count(e, EVERY_BANK) > 0
-
-
-@kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it, from the first transaction's day on.
+    """Close the next day. It is covered where every main bank's receipts reach it.
 
     A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
     records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
     """
     buckets.close_next_day(e)
-    has_begun = NO_UNIT < e.first_day <= e.closed_day
-    covered_up_to = np.int64(e.closed_day if has_begun else NO_UNIT)
+    covered_up_to = np.int64(e.closed_day)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0:
@@ -229,11 +219,8 @@ def _flow(e):
 
 @kernel
 def is_main(e, b):
-    """Return whether the bank in slot b has a tenth of the enterprise's flow; where there is none, whether it lends."""
-    if e.bank[b] == 0:
-        return False
-    flow = _flow(e)
-    return e.bank_flow[b] >= _MAIN_BANK_SHARE * flow if flow > 0.0 else loans.lends(e, b)
+    """Return whether the bank in slot b has a tenth of the enterprise's flow."""
+    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
 
 
 @kernel
@@ -248,11 +235,8 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known.
-
-    Of a borrower without transactions there is nothing to learn.
-    """
-    if e.first_day == NO_UNIT or not ends_month(e.closed_day):
+    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known."""
+    if not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
 

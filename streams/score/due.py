@@ -17,6 +17,7 @@ import numpy.typing as npt
 from domain.calendar import day_of
 from domain.events import Feed
 from features.row_cache import Numbers, RowCache
+from features.state.buckets import NO_UNIT
 from features.state.loans import BANK_SLOTS, lends
 from features.state.transitions import is_main
 from features.table import UNLOOKED, WATCHED_MAX
@@ -25,7 +26,7 @@ from streams.score.records import bank_number
 
 _BANKS_MAX = 4_096
 _NAMES_MAX = 256
-_STALLED, _LOAN_STALLED = 1, 2
+_STALLED, _LOAN_STALLED, _WITHOUT_HISTORY = 1, 2, 4
 
 
 class Feeds(NamedTuple):
@@ -141,13 +142,14 @@ def _is_affected(entry, feed_of, up_to_day, feeds):
         return True
     day = entry.closed_day + 1
     is_due, stalled, loan_stalled = day < up_to_day, False, False
+    without_history = entry.flags & _WITHOUT_HISTORY != 0
     for i in range(entry.watched_count):
         f = feed_of[entry.watched[i]]
         if f < 0:
             continue
         if entry.main >> i & 1:
             stalled |= feeds.stalled[f] != 0
-            is_due &= feeds.closed_up_to[f] >= day
+            is_due &= without_history or feeds.closed_up_to[f] >= day
         if entry.lends >> i & 1:
             loan_stalled |= feeds.stalled[f] != 0
     flags = (_STALLED if stalled else 0) | (_LOAN_STALLED if loan_stalled else 0)
@@ -162,6 +164,8 @@ def note(directory, numbers, state, banks):
         e = state[entry.row]
         entry.closed_day = e.closed_day
         entry.flags = (_STALLED if e.stalled else 0) | (_LOAN_STALLED if e.loan_stalled else 0)
+        if e.first_day == NO_UNIT:
+            entry.flags |= _WITHOUT_HISTORY
         if not _note_banks(entry, e, banks):
             entry.flags |= UNLOOKED
 

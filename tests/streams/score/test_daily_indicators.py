@@ -15,7 +15,7 @@ from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import packaged_rules
 from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
-from domain.events import Control, Gov
+from domain.events import Control
 from domain.outputs import Indicators, Observation
 from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 from features.indicators.nulls import NULL_NAMES, VALUE
@@ -27,7 +27,6 @@ from streams.score.partition import Partition
 from streams.score.version import engine_version
 from tests.streams.score.kit import (
     FIRST_DAY,
-    GATEWAY,
     applied,
     loan,
     log_of,
@@ -153,28 +152,11 @@ def test_they_are_what_an_evaluation_right_after_the_close_reads():
     assert len(last) == 4
 
 
-def test_a_silent_enterprise_still_has_a_record_a_day_and_one_that_no_bank_knows_none():
-    now = day_start_ms(FIRST_DAY)
-    penalty = Gov(event_id="g", bank_id=GATEWAY, enterprise_id="E3", event_time=now, event="penalty", source="s")
-    _, messages = run([txn("t", "E1", 0), loan("l", "E2", 0), penalty, *(tick(day) for day in range(5))])
-    found = sorted((each.enterprise_id, each.day - FIRST_DAY) for each in of(messages))
-    assert found == [(name, day) for name in ("E1", "E2") for day in range(5)]
-    silence = [each.values_micro["days_since_any_txn_days"] for each in of(messages) if each.enterprise_id == "E1"]
+def test_a_silent_enterprise_still_has_a_record_a_day_and_one_without_history_none():
+    _, messages = run([txn("t", "E1", 0), loan("l", "E2", 0), *(tick(day) for day in range(5))])
+    assert [(each.enterprise_id, each.day - FIRST_DAY) for each in of(messages)] == [("E1", day) for day in range(5)]
+    silence = [each.values_micro["days_since_any_txn_days"] for each in of(messages)]
     assert silence == [(day + 1) * 10**6 for day in range(5)]
-
-
-def test_a_borrower_without_transactions_has_no_covered_day_until_they_begin():
-    partition, _ = run([loan("l", "E1", 0), *(tick(day) for day in range(40)), txn("t", "E1", 40), tick(40), tick(41)])
-    (row,) = partition.state[partition.residents.rows()]
-    assert (int(row["closed_day"]), int(row["first_day"])) == (FIRST_DAY + 41, FIRST_DAY + 40)
-    assert int(row["covered_days"][0]) == 2
-
-
-def test_a_borrower_without_transactions_lacks_history_not_coverage():
-    _, messages = run([loan("l", "E1", 0), *(tick(day) for day in range(100))])
-    last = of(messages)[-1]
-    assert "not_covered" not in last.null_reasons.values()
-    assert last.null_reasons["op_inflow_yoy_2m_ratio"] == "history"
 
 
 def test_several_days_closed_by_one_tick_are_a_record_each():
