@@ -100,7 +100,7 @@ def state_of(broker: str) -> State | None:
 
 
 def reports(broker: str) -> list[Candidate | MonthReport]:
-    """What learn has said of months and models, in its order."""
+    """Return the reports on months and models that learn has published, in its order."""
     return [
         msgspec.json.decode(r.value or b"", type=Candidate | MonthReport) for r in read(broker, topics.MODEL_REPORT)
     ]
