@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
     world, rate, seconds = world_of(args.scale), max(RATES), max(5.0, SECONDS * args.scale)
     warm.warm_sums(world)
     with tempfile.TemporaryDirectory(prefix="xinliu-case-actions-") as name:
-        folder, wake_ups = Path(name) / "run", awake.wake_ups()
+        folder = Path(name) / "run"
         result, _ = live.paced(
             world,
             folder,
@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
         desk = msgspec.json.decode((folder / "desk.json").read_bytes(), type=DeskResult)
     actions, alerts = sorted(desk.latency_ms), sorted(result.latency_ms)
     figures = {
-        **wake_ups,
+        **awake.wake_ups(),
         "transactions_per_s": round(result.sent / result.wall_s),
         "actions": desk.sent,
         "actions_per_s": round(len(actions) / desk.seconds),

@@ -33,9 +33,8 @@ def run(argv: list[str]) -> int:
     parts.pin()
     world = world_of(args.scale)
     warm.warm_sums(world)
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {**awake.wake_ups()}
     with tempfile.TemporaryDirectory(prefix="xinliu-latency-") as name:
-        figures |= awake.wake_ups()
         for rate in RATES:
             figures |= _at(world, Path(name) / f"rate{rate}", rate, args.scale)
         figures |= bad_input.measure(world, Path(name) / "bad-input", args.scale)

@@ -150,6 +150,12 @@ def is_authorized(e, slot, t_ms):
 
 
 @kernel
+def is_eligible(e, slot):
+    """Return whether the bank in this slot may see the enterprise: it lent and had consent when last looked at."""
+    return np.int64(e.eligible) >> slot & 1 == 1
+
+
+@kernel
 def authorized_until(e, slot, t_ms):
     """Return when the consent ends that the bank in `slot` has at t, ms; t where it has none."""
     until = t_ms

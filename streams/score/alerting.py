@@ -124,7 +124,7 @@ def _number_notices(e, i, x, counts):
     if e.episode_bank[i] == episodes.EVERY_BANK or not counts:
         return
     for b in range(BANK_SLOTS):
-        if b != e.episode_bank[i] and _is_eligible(e, b) and _others(e, i, b) == 1:
+        if b != e.episode_bank[i] and loans.is_eligible(e, b) and _others(e, i, b) == 1:
             _number_notice(e, i, b, x)
 
 
@@ -173,11 +173,6 @@ def follow_lenders(e, rules, book, lists):
         bit = _ONE << b
         if changed & bit:
             _list(e, b, rules, book, episodes.CLOSED if before & bit else episodes.LISTED)
-
-
-@kernel
-def _is_eligible(e, b):
-    return np.int64(e.eligible) >> b & 1 == 1
 
 
 @kernel
@@ -249,7 +244,7 @@ def restate(e, engine, book, t_ms, history_days):
         episodes.revise(e, i)
         x.elsewhere[:] = 0
         for b in range(BANK_SLOTS if bank != episodes.EVERY_BANK else 0):
-            if b != bank and _is_eligible(e, b) and _is_first_elsewhere(e, i, b):
+            if b != bank and loans.is_eligible(e, b) and _is_first_elsewhere(e, i, b):
                 _number_notice(e, i, b, x)
         if bank != episodes.EVERY_BANK:
             lender.enter(e, bank, x, lens)

@@ -7,7 +7,7 @@ In all kernels `e` is a row of features.layout.ROW, `r` one of record_columns.RE
 import numpy as np
 
 from detectors import case_life, cases, signals
-from features.state import dispositions, lives
+from features.state import dispositions, lives, loans
 from features.state.days import day_of
 from features.state.loans import BANK_SLOTS
 from features.state.transitions import closing_time
@@ -60,7 +60,7 @@ def follow(e, engine, book, first, closing):
     for b in range(BANK_SLOTS):
         if e.case_key[b] == 0 and e.life_stage[b] == lives.NONE:
             continue
-        is_told = (e.eligible >> b) & 1 == 1
+        is_told = loans.is_eligible(e, b)
         level, is_stale = np.int64(e.case_level[b]), is_told and cases.is_stale(e, b)
         rest = level
         if e.life_stage[b] == lives.CLOSED:
@@ -134,7 +134,7 @@ def restate(e, engine, book):
     """Write every case that its bank may see and is not closed, with deadlines from now on, at a backfill's end."""
     x = book.draft[0]
     for b in range(BANK_SLOTS):
-        if lives.is_live(e, b) and (e.eligible >> b) & 1 == 1:
+        if lives.is_live(e, b) and loans.is_eligible(e, b):
             case_life.restart(e, b, day_of(x.as_of_ms - 1), engine.deadlines)
             outbook.describe_case(x, e, b, case_life.LISTED)
             outbook.write(book, outbook.CASE)

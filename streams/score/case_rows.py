@@ -10,6 +10,7 @@ and `first` the book's number of rows before the evaluation.
 import numpy as np
 
 from detectors import cases, episodes, lender
+from features.state import loans
 from features.state.case_views import UNKNOWN
 from kernels.decorators import kernel
 from streams.score import outbook
@@ -132,7 +133,7 @@ def _may_tell(row, view, moved):
 @kernel
 def _is_due(e, x, view):
     """Return whether a case has moved, no row tells of it, and its reader may hear of it."""
-    may_hear = view == cases.SUPERVISOR or np.int64(e.eligible) >> view & 1 == 1
+    may_hear = view == cases.SUPERVISOR or loans.is_eligible(e, view)
     return may_hear and x.case_moved[view] != cases.UNMOVED
 
 
