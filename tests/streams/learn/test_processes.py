@@ -198,6 +198,10 @@ def test_fault_23_a_worker_that_was_paused_and_comes_back_writes_no_more(
     assert (a.returncode, b.returncode) == (0, 0), (a.log_tail(), b.log_tail())
     judge(empty_kafka, models)
     assert candidates(empty_kafka) == models, "each once: b made them all from a's checkpoint on"
+    published = [record.key for record in read(empty_kafka, topics.MODEL)]
+    assert len(published) == len(set(published))
+    said = [(one.kind, one.model_id) for one in reports(empty_kafka) if isinstance(one, Candidate)]
+    assert len(said) == len(set(said))
     months = [one.month for one in reports(empty_kafka) if isinstance(one, MonthReport)]
     assert months == sorted(set(months))
     fault(

@@ -98,6 +98,19 @@ def test_eight_banks_that_only_move_money_leave_a_lender_its_consent_and_its_ale
     assert [each.loan_id for each in alert.loans] == ["L0"]
 
 
+def test_the_first_notice_that_a_bank_gets_is_its_first_whatever_was_before_its_consent():
+    """Arrears at another bank have come and gone, and come again: the number of the notice tells nothing of it."""
+    events = [*borrowed(1), *borrowed(1, 0, OTHER_BANK), *trade(0, 10), overdue(10, 3, "L0", BANK), *trade(10, 12)]
+    events += [
+        loan("p", "E1", 12, "repaid", loan_id="L0", dpd=0),
+        *trade(12, 60),
+        overdue(60, 3, "L0", BANK),
+        *trade(60, 62),
+    ]
+    _, messages = run([*events, consent(62, OTHER_BANK), *trade(62, 64)])
+    assert [(one.revision, one.state, one.stock) for one in told(messages, OTHER_BANK)] == [(1, "raised", True)]
+
+
 def test_twelve_loans_of_one_bank_are_all_counted_and_the_alert_says_how_many_it_lists():
     """Loans beside the slots are past due, run on, and fall due as the others; when they close, nothing is left."""
     arrears = [overdue(40, 5 + i, f"L{i}", BANK) for i in range(12)]
