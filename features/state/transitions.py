@@ -165,7 +165,7 @@ def skip_days_before_history(e, up_to_day, feeds):
 
 @kernel
 def _has_days(e, feeds):
-    """Return whether days close: from the first transaction on, and before it while one who sends receipts lends."""
+    """Return whether days close: from the first transaction on, and before it while a loan is open, which runs on."""
     if e.first_day != NO_UNIT:
         return True
     for b in range(loans.BANK_SLOTS):
