@@ -49,7 +49,7 @@ def closing_time(e):
 @kernel
 def history_days(e):
     """Return the number of closed days since the first transaction."""
-    return 0 if e.first_day == NO_UNIT else max(0, e.closed_day - e.first_day + 1)
+    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
 
 
 @kernel
@@ -142,59 +142,33 @@ def _apply_external(e, r, day, category, fen, sign):
 
 @kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it.
-
-    Before the first transaction these are the lenders, of whom one at least must have sent a receipt.
-    """
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
     day = e.closed_day + 1
-    if day >= up_to_day or not _has_days(e, feeds):
+    if e.first_day == NO_UNIT or day >= up_to_day:
         return False
     for b in range(loans.BANK_SLOTS):
-        f = _awaited_feed(e, b, feeds)
+        f = _main_feed(e, b, feeds)
         if f >= 0 and feeds.closed_up_to[f] < day:
             return False
     return True
 
 
 @kernel
-def skip_days_before_history(e, up_to_day, feeds):
-    """Pass days without a close while there is nothing to read and nobody to tell."""
-    if e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day and not _has_days(e, feeds):
+def skip_days_before_history(e, up_to_day):
+    """Pass days without a close where there was no transaction yet: there is nothing to read."""
+    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
         buckets.close_days_to(e, up_to_day - 1)
 
 
 @kernel
-def _has_days(e, feeds):
-    """Return whether days close: from the first transaction on, and before it while a loan is open, which runs on."""
-    if e.first_day != NO_UNIT:
-        return True
-    for b in range(loans.BANK_SLOTS):
-        if _awaited_feed(e, b, feeds) >= 0:
-            return True
-    return False
-
-
-@kernel
-def _awaited_feed(e, b, feeds):
-    """Return the index of bank slot b's feed where days wait for its close; -1 where they do not.
-
-    Before the first transaction they wait for none that never sent a receipt: its days close by time alone, so what
-    they read would hang on when a tick came.
-    """
-    f = _main_feed(e, b, feeds)
-    return f if f >= 0 and (e.first_day != NO_UNIT or feeds.covered_up_to[f] != NO_UNIT) else -1
-
-
-@kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it, from the first transaction's day on.
+    """Close the next day. It is covered where every main bank's receipts reach it.
 
     A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
     records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
     """
     buckets.close_next_day(e)
-    has_history = NO_UNIT < e.first_day <= e.closed_day
-    covered_up_to = np.int64(e.closed_day if has_history else NO_UNIT)
+    covered_up_to = np.int64(e.closed_day)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0:
@@ -245,11 +219,8 @@ def _flow(e):
 
 @kernel
 def is_main(e, b):
-    """Return whether the bank in slot b has a tenth of the enterprise's flow; where there is none, whether it lends."""
-    if e.bank[b] == 0:
-        return False
-    flow = _flow(e)
-    return e.bank_flow[b] >= _MAIN_BANK_SHARE * flow if flow > 0.0 else loans.lends(e, b)
+    """Return whether the bank in slot b has a tenth of the enterprise's flow."""
+    return e.bank[b] != 0 and e.bank_flow[b] >= _MAIN_BANK_SHARE * _flow(e)
 
 
 @kernel
@@ -264,11 +235,8 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known.
-
-    Of a borrower without transactions there is nothing to learn.
-    """
-    if e.first_day == NO_UNIT or not ends_month(e.closed_day):
+    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known."""
+    if not ends_month(e.closed_day):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
 

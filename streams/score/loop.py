@@ -112,7 +112,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
             e.stalled, e.loan_stalled = stalled, loan_stalled
             e.evaluated_day = buckets.NO_UNIT  # so that the next evaluation looks at it
             e.dirty |= HOT
-        skip_days_before_history(e, up_to_day, feeds)
+        skip_days_before_history(e, up_to_day)
         outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)
         while day_is_due(e, up_to_day, feeds):
@@ -120,8 +120,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
                 e.sweep_seq = outbook.next_seq(book)
                 return k  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
-            if e.first_day != buckets.NO_UNIT:  # else they stay as they begin: there is no history
-                _close_indicators(e, book)
+            _close_indicators(e, book)
             evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
             past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
             if ends_month(e.closed_day):

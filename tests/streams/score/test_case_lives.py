@@ -287,26 +287,6 @@ def test_an_overdue_case_goes_up_at_closes_and_one_that_nobody_signed_ends_with_
     assert (last.state, last.change, last.severity) == ("undelivered", "undelivered", None)
 
 
-def test_an_overdue_loan_runs_on_and_its_case_goes_up_where_there_never_was_a_transaction():
-    desk = Desk()
-    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
-    desk.overdue(10, 3)
-    desk.send(*[tick(day) for day in range(10, 50)])
-    up = [one.escalation for one in desk.cases() if one.change == "overdue"]
-    assert up[:2] == ["head_office", "supervisor"]
-    assert [one.severity for one in desk.told()] == ["yellow", "orange", "red"]
-
-
-def test_arrears_stand_where_the_first_transaction_comes_before_yesterday_has_closed():
-    desk = Desk()
-    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
-    desk.overdue(10, 40)
-    desk.send(*[tick(day) for day in range(10, 21)], txn("t", "E1", 22), txn("u", "E1", 22, 5), tick(22))
-    assert [(one.state, one.severity) for one in desk.told()] == [("raised", "red")]
-    (row,) = desk.partition.state[desk.partition.residents.rows()]
-    assert int(row["covered_days"][0]) == 1, "the day of the first transaction, none before it"
-
-
 def test_a_replay_gives_the_same_life_whatever_the_batches_were(desk):
     for step in ("sign", "begin"):
         desk.act(step)
