@@ -66,6 +66,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     gc.disable()  # until `settle`: there are more imports (cli/main.py says why)
     from sinks.metrics import Metrics, MetricsServer
+    from streams.learn.threads import ended
     from streams.transport import TransportOptions
     from streams.worker.process import settle
     from streams.worker.roles import FETCH_GAPS_MS, ONE_WORKER, build
@@ -99,4 +100,5 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             from dashboard.serve import DashboardThread
 
             beside.enter_context(DashboardThread(settings))
-        return run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
+        code = run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
+    return ended(code)

@@ -1,6 +1,9 @@
 """Work beside the event loop."""
 
 import asyncio
+import logging
+import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,5 +34,23 @@ async def in_thread(do: Callable[[], T]) -> T:
         with suppress(RuntimeError):  # a loop that is closed has nobody who waits
             loop.call_soon_threadsafe(tell, result, failed)
 
-    threading.Thread(target=run, daemon=True, name="learn").start()
+    _Apart(target=run, daemon=True, name="learn").start()
     return await done
+
+
+def ended(code: int) -> int:
+    """Return `code`, that of a process about to end; where such a thread still works, end the process with it here.
+
+    The interpreter, when it ends, ends daemon threads where they ask for its lock. In the middle of compiled code that
+    can abort the process, after a clean stop ("terminate called without an active exception").
+    """
+    if any(isinstance(one, _Apart) for one in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+class _Apart(threading.Thread):
+    """A thread of `in_thread`."""
