@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.drains import rss_peak_bytes
 from config.settings import Settings, load
 from streams.learn.role import Learn
-from streams.learn.threads import ended
+from streams.learn.threads import end_process
 from streams.transport import TransportOptions
 from streams.worker.process import settle
 from streams.worker.role import TP, RoleContext
@@ -102,7 +102,7 @@ def main() -> int:
     )
     role = Watched(settings, folder)
     settle()
-    return ended(run_worker(role, broker=kafka.bootstrap, app_id=f"{kafka.group_prefix}learn", options=options))
+    return end_process(run_worker(role, broker=kafka.bootstrap, app_id=f"{kafka.group_prefix}learn", options=options))
 
 
 if __name__ == "__main__":

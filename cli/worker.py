@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     gc.disable()  # until `settle`: there are more imports (cli/main.py says why)
     from sinks.metrics import Metrics, MetricsServer
-    from streams.learn.threads import ended
+    from streams.learn.threads import end_process
     from streams.transport import TransportOptions
     from streams.worker.process import settle
     from streams.worker.roles import FETCH_GAPS_MS, ONE_WORKER, build
@@ -101,4 +101,4 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
             beside.enter_context(DashboardThread(settings))
         code = run_worker(role, broker=kafka.bootstrap, app_id=app_id, options=options, telemetry=metrics)
-    return ended(code)
+    return end_process(code)

@@ -38,11 +38,11 @@ async def in_thread(do: Callable[[], T]) -> T:
     return await done
 
 
-def ended(code: int) -> int:
-    """Return `code`, that of a process about to end; where such a thread still works, end the process with it here.
+def end_process(code: int) -> int:
+    """Return `code`, the exit code; where a thread of `in_thread` still works, end the process with it here.
 
-    The interpreter, when it ends, ends daemon threads where they ask for its lock. In the middle of compiled code that
-    can abort the process, after a clean stop ("terminate called without an active exception").
+    At its end the interpreter ends daemon threads that ask for its lock. In the middle of compiled code that can abort
+    the process, after a clean stop ("terminate called without an active exception").
     """
     if any(isinstance(one, _Apart) for one in threading.enumerate()):
         logging.shutdown()

@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import asyncio, threading
-from streams.learn.threads import ended, in_thread
+from streams.learn.threads import end_process, in_thread
 
 class Finalized:
     def __del__(self, say=print):
@@ -28,7 +28,7 @@ async def main(works):
                 thread.join()
 
 asyncio.run(main({works}))
-raise SystemExit(ended(3))
+raise SystemExit(end_process(3))
 """
 
 
