@@ -9,6 +9,7 @@ from features.indicators.nulls import BASE_TOO_SMALL, NOT_REPORTED, SHORT_HISTOR
 from features.indicators.windows import BASE_CNY_MIN, FEN
 from features.state import coverage, past_scores
 from features.state.days import day_of
+from features.state.transitions import is_watched
 from kernels.decorators import kernel
 
 _FIRST = INDICATOR_COUNT
@@ -23,7 +24,7 @@ def read(e, engine, x):
     """
     today = day_of(x.as_of_ms - 1)
     x.null[_FIRST:] = VALUE
-    x.value[v.HISTORY_DAYS] = x.history_days
+    x.value[v.HISTORY_DAYS] = max(x.history_days, 1 if is_watched(e) else 0)
     x.value[v.COVERED_MONTHS] = coverage.months_covered(e)
     x.value[v.STALLED] = e.stalled
     x.value[v.GOV_CONNECTED] = e.gov_ms >= 0  # where one government fact came, others would come too

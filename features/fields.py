@@ -49,6 +49,7 @@ FIELDS: tuple[Field, ...] = (
     # time
     Field("newest_ms", "<i8", (), HOT, "newest event time, ms; -1: none"),
     Field("first_day", "<i4", (), HOT, "day of the first transaction"),
+    Field("begun_day", "<i4", (), HOT, "first day that closes, where days do before a transaction comes"),
     Field("closed_day", "<i4", (), HOT, "last closed day"),
     Field("last_op_in_ms", "<i8", (), HOT, "time of the newest operating credit, ms; -1: none"),
     Field("txn_count", "<i8", (), HOT, "transactions booked, less those returned or reversed"),
@@ -244,7 +245,7 @@ INITIAL = {
     "balance_first_day": NO_UNIT, "balance_day": NO_UNIT, "balance_last_day": NO_UNIT, "balance_blind_day": NO_UNIT,
     "unplaced_day": NO_UNIT,
     "low_week": NO_UNIT, "income_month_fen": SHORT_HISTORY,
-    "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "closed_day": NO_UNIT,
+    "emitted_milli": -1, "published_grade": -1, "first_day": NO_UNIT, "begun_day": NO_UNIT, "closed_day": NO_UNIT,
     "id_head": -1, "block_head": -1, "past_score": past_scores.NONE,
     "cold_day": NO_UNIT, "low_month_fen": -1, "utility_ppm": UTILITY_PPM_MOST, "close_null": SHORT_HISTORY,
     "past_key": NO_PAST, "case_rises_at": case_views.UNKNOWN, "eligible_until": -1,

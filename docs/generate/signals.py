@@ -14,7 +14,7 @@ from domain.outputs import SEVERITIES
 from features.state.seen import EVENTS
 
 _CONTEXT = {
-    "ctx.history_days": "days from the first transaction to the last closed day",
+    "ctx.history_days": "days from the first transaction to the last closed day; at least 1 once days close",
     "ctx.inflow_vs_low_month_ratio": "`op_inflow_30d_cny` / (second lowest operating inflow of the last 12 "
     "complete months) - 1; null before 9 of them were covered, and where that month is below 1,000 CNY",
     "ctx.covered_months": "complete months of which nine tenths of the days were covered",

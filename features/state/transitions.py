@@ -14,7 +14,7 @@ from features.state.days import day_of, month_of
 from features.state.instalments import EVERY_BANK
 from features.state.loan_events import apply_loan, ends
 from features.state.loan_table import NO_SLOT, places
-from features.state.parts import touch_cold
+from features.state.parts import HOT, touch_cold
 from features.state.record_columns import (
     AUTHORIZATION,
     BOOKED,
@@ -29,7 +29,8 @@ from features.state.record_columns import (
 )
 from kernels.decorators import kernel
 
-LATENESS_MS_MAX = 7 * DAY_MS  # of a record, against its enterprise's time; older ones are refused
+LATENESS_DAYS_MAX = 7
+LATENESS_MS_MAX = LATENESS_DAYS_MAX * DAY_MS  # of a record, against its enterprise's time; older ones are refused
 _MAIN_BANK_SHARE = 0.1
 _NONE, _ONE = np.int64(0), np.int64(1)  # as values, not literals, so that buckets.add is compiled once
 
@@ -49,7 +50,13 @@ def closing_time(e):
 @kernel
 def history_days(e):
     """Return the number of closed days since the first transaction."""
-    return 0 if e.first_day == NO_UNIT else e.closed_day - e.first_day + 1
+    return 0 if e.first_day == NO_UNIT else max(0, e.closed_day - e.first_day + 1)
+
+
+@kernel
+def is_watched(e):
+    """Return whether a day has closed before the first transaction."""
+    return e.begun_day != NO_UNIT and e.closed_day >= e.begun_day
 
 
 @kernel
@@ -141,34 +148,54 @@ def _apply_external(e, r, day, category, fen, sign):
 
 
 @kernel
+def begin_days(e, up_to_day, feeds):
+    """Let days close before the first transaction, from a receipt of a lender with an open loan on; pass those before.
+
+    Where nobody lends there is nothing to read, and nobody to tell. Before that receipt days end by time alone, and
+    what they read would hang on when a tick came. The first day that closes is that of the newest record, so that none
+    reads what came after it; where that is an old one, days beyond the lateness are passed.
+    """
+    if e.first_day != NO_UNIT or e.begun_day != NO_UNIT or e.closed_day == NO_UNIT or e.closed_day + 1 >= up_to_day:
+        return
+    begins = False
+    for b in range(loans.BANK_SLOTS):
+        f = _feed(e.bank[b], feeds)
+        begins |= f >= 0 and feeds.covered_up_to[f] != NO_UNIT and loans.lends(e, b)
+    passed = up_to_day - 1
+    if begins:
+        passed = min(passed, max(passed - LATENESS_DAYS_MAX, day_of(e.newest_ms) - 1))
+    if passed > e.closed_day:
+        buckets.close_days_to(e, passed)
+    if begins:
+        e.begun_day = e.closed_day + 1
+        e.dirty |= HOT
+
+
+@kernel
 def day_is_due(e, up_to_day, feeds):
-    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it."""
-    day = e.closed_day + 1
-    if e.first_day == NO_UNIT or day >= up_to_day:
+    """Return whether the next day may close: time has passed it, and all main banks (a tenth of the flow) closed it.
+
+    Before the first transaction these are all banks known to it, but for those that have not sent a receipt yet.
+    """
+    day, has_flow = e.closed_day + 1, e.first_day != NO_UNIT
+    if day >= up_to_day or not (has_flow or e.begun_day != NO_UNIT):
         return False
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
-        if f >= 0 and feeds.closed_up_to[f] < day:
+        if f >= 0 and feeds.closed_up_to[f] < day and (has_flow or feeds.covered_up_to[f] != NO_UNIT):
             return False
     return True
 
 
 @kernel
-def skip_days_before_history(e, up_to_day):
-    """Pass days without a close where there was no transaction yet: there is nothing to read."""
-    if e.first_day == NO_UNIT and e.closed_day != NO_UNIT and up_to_day - 1 > e.closed_day:
-        buckets.close_days_to(e, up_to_day - 1)
-
-
-@kernel
 def close_next_day(e, feeds):
-    """Close the next day. It is covered where every main bank's receipts reach it.
+    """Close the next day. It is covered where every main bank's receipts reach it, from the first transaction's day on.
 
     A day before it that closed uncovered is covered from now on, where its receipts have come since and none of its
     records can have been refused as late: a bank that was silent for some days leaves no hole once it has sent them.
     """
     buckets.close_next_day(e)
-    covered_up_to = np.int64(e.closed_day)
+    covered_up_to = np.int64(e.closed_day if NO_UNIT < e.first_day <= e.closed_day else NO_UNIT)
     for b in range(loans.BANK_SLOTS):
         f = _main_feed(e, b, feeds)
         if f >= 0:
@@ -235,8 +262,11 @@ def _banks_stalled(e, feeds):
 
 @kernel
 def observes_month_end(e):
-    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known."""
-    if not ends_month(e.closed_day):
+    """Return whether the day just closed ends a month with a loan open, and no later event of a loan is known.
+
+    Of a borrower without transactions there is nothing to learn.
+    """
+    if not (NO_UNIT < e.first_day <= e.closed_day and ends_month(e.closed_day)):
         return False
     return loans.open_count(e, EVERY_BANK) > 0 and loans.newest_fact_ms(e) < closing_time(e)
 

@@ -22,6 +22,7 @@ from features.state.record_columns import AUTHORIZATION, CASE_ACTION, LOAN
 from features.state.transitions import (
     LATENESS_MS_MAX,
     apply_change,
+    begin_days,
     close_next_day,
     closing_time,
     day_is_due,
@@ -30,7 +31,6 @@ from features.state.transitions import (
     is_loan_stalled,
     is_stalled,
     observes_month_end,
-    skip_days_before_history,
     time_of,
 )
 from kernels.decorators import copy, kernel
@@ -112,7 +112,7 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
             e.stalled, e.loan_stalled = stalled, loan_stalled
             e.evaluated_day = buckets.NO_UNIT  # so that the next evaluation looks at it
             e.dirty |= HOT
-        skip_days_before_history(e, up_to_day)
+        begin_days(e, up_to_day, feeds)
         outbook.begin(book, slots[k], outbook.A_CLOSE, offset)
         outbook.go_on(book, e.sweep_seq)
         while day_is_due(e, up_to_day, feeds):
@@ -120,9 +120,11 @@ def close_days(state, slots, first, offset, up_to_day, feeds, backfill, engine, 
                 e.sweep_seq = outbook.next_seq(book)
                 return k  # its closed days stay closed; the others come with the next call
             close_next_day(e, feeds)
-            _close_indicators(e, book)
+            if e.first_day != buckets.NO_UNIT:  # else they stay as they begin: there is no history
+                _close_indicators(e, book)
             evaluate(e, engine, book, closing_time(e), YES, observes_month_end(e), np.int64(seen.NOTHING), YES)
-            past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
+            if e.first_day != buckets.NO_UNIT:
+                past_scores.note(e, e.closed_day, scorecard.displayed(e.score_milli))
             if ends_month(e.closed_day):
                 e.disposed_kinds = 0
             if not backfill or ends_month(e.closed_day):

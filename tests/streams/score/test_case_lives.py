@@ -287,6 +287,47 @@ def test_an_overdue_case_goes_up_at_closes_and_one_that_nobody_signed_ends_with_
     assert (last.state, last.change, last.severity) == ("undelivered", "undelivered", None)
 
 
+def test_an_overdue_loan_runs_on_and_its_case_goes_up_where_there_never_was_a_transaction():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.overdue(10, 3)
+    desk.send(*[tick(day) for day in range(10, 50)])
+    up = [one.escalation for one in desk.cases() if one.change == "overdue"]
+    assert up[:2] == ["head_office", "supervisor"]
+    assert [one.severity for one in desk.told()] == ["yellow", "orange", "red"]
+
+
+def test_no_day_before_the_newest_record_closes_where_days_begin_with_it():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.overdue(10, 40)
+    desk.send(tick(10))
+    assert [(one.state, one.as_of) for one in desk.told()] == [("raised", day_start_ms(FIRST_DAY + 11))]
+    assert {one.escalation for one in desk.cases()} == {"desk"}
+
+
+def test_what_was_repaid_ends_where_there_never_was_a_transaction():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0), *[tick(day) for day in range(10)])
+    desk.overdue(10, 40)
+    repaid = loan("r", "E1", 11, "repaid", outstanding_minor=0, dpd=0)
+    desk.send(tick(10), repaid, *[tick(day) for day in range(11, 14)])
+    assert (desk.told()[0].state, desk.told()[0].severity) == ("raised", "red")
+    assert desk.cases()[-1].state in ("undelivered", "resolved")
+    desk.send(loan("m", "E1", 200, loan_id="M"), *[tick(day) for day in range(200, 203)])
+    assert desk.told()[-1].state != "listed"
+
+
+def test_arrears_stand_where_the_first_transaction_comes_before_yesterday_has_closed():
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.overdue(10, 40)
+    desk.send(*[tick(day) for day in range(10, 21)], txn("t", "E1", 22), txn("u", "E1", 22, 5), tick(22))
+    assert [(one.state, one.severity) for one in desk.told()] == [("raised", "red")]
+    (row,) = desk.partition.state[desk.partition.residents.rows()]
+    assert int(row["covered_days"][0]) == 1, "the day of the first transaction, none before it"
+
+
 def test_a_replay_gives_the_same_life_whatever_the_batches_were(desk):
     for step in ("sign", "begin"):
         desk.act(step)

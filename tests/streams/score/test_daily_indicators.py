@@ -15,7 +15,7 @@ from detectors.prior import prior_id, prior_snapshot
 from detectors.rules.artefact import packaged_rules
 from domain import topics
 from domain.calendar import date_of, day_of, day_start_ms
-from domain.events import Control
+from domain.events import Control, Feed, Gov, Tick
 from domain.outputs import Indicators, Observation
 from features.indicators import CORE, INDICATOR_COUNT, INDICATORS
 from features.indicators.nulls import NULL_NAMES, VALUE
@@ -26,7 +26,10 @@ from streams.score.json_text import micro
 from streams.score.partition import Partition
 from streams.score.version import engine_version
 from tests.streams.score.kit import (
+    BANK,
     FIRST_DAY,
+    GATEWAY,
+    OTHER_BANK,
     applied,
     loan,
     log_of,
@@ -152,11 +155,45 @@ def test_they_are_what_an_evaluation_right_after_the_close_reads():
     assert len(last) == 4
 
 
-def test_a_silent_enterprise_still_has_a_record_a_day_and_one_without_history_none():
-    _, messages = run([txn("t", "E1", 0), loan("l", "E2", 0), *(tick(day) for day in range(5))])
-    assert [(each.enterprise_id, each.day - FIRST_DAY) for each in of(messages)] == [("E1", day) for day in range(5)]
-    silence = [each.values_micro["days_since_any_txn_days"] for each in of(messages)]
+def test_a_silent_enterprise_still_has_a_record_a_day_and_one_that_no_bank_knows_none():
+    now = day_start_ms(FIRST_DAY)
+    penalty = Gov(event_id="g", bank_id=GATEWAY, enterprise_id="E3", event_time=now, event="penalty", source="s")
+    _, messages = run([txn("t", "E1", 0), loan("l", "E2", 0), penalty, *(tick(day) for day in range(5))])
+    found = sorted((each.enterprise_id, each.day - FIRST_DAY) for each in of(messages))
+    assert found == [(name, day) for name in ("E1", "E2") for day in range(5)]
+    silence = [each.values_micro["days_since_any_txn_days"] for each in of(messages) if each.enterprise_id == "E1"]
     assert silence == [(day + 1) * 10**6 for day in range(5)]
+
+
+def test_a_borrower_without_transactions_has_no_covered_day_until_they_begin():
+    partition, _ = run([loan("l", "E1", 0), *(tick(day) for day in range(40)), txn("t", "E1", 40), tick(40), tick(41)])
+    (row,) = partition.state[partition.residents.rows()]
+    assert (int(row["closed_day"]), int(row["first_day"])) == (FIRST_DAY + 41, FIRST_DAY + 40)
+    assert int(row["covered_days"][0]) == 2
+
+
+def without_receipts(day: int, after_ms: int = 0) -> Tick:
+    """Time is `after_ms` into the day after `day`, which has closed by time alone: no receipt has come yet."""
+    feeds = {bank: Feed(closed_up_to=FIRST_DAY + day) for bank in (BANK, OTHER_BANK)}
+    return Tick(up_to=day_start_ms(FIRST_DAY + day + 1) + after_ms, feeds=feeds)
+
+
+@pytest.mark.parametrize("hours", [1, 7, 24])
+def test_days_of_a_borrower_without_transactions_wait_for_a_lenders_first_receipt(hours):
+    """So nothing hangs on when ticks came while time alone closed days; each midnight has one, at least."""
+    made = [loan("l", "E1", 0), *(loan(f"o{day}", "E1", day, "overdue", dpd=2) for day in (3, 5, 12))]
+    ticks = [without_receipts(-1, hour * 3_600_000) for hour in range(hours, 10 * 24, hours)]
+    before = sorted([*made[:3], *ticks], key=lambda event: event.up_to if isinstance(event, Tick) else event.event_time)
+    _, messages = run([*before, *(tick(day) for day in range(9, 12)), made[3], tick(12)])
+    found = [(each.day - FIRST_DAY, each.values_micro["dpd_max_days"]) for each in of(messages)]
+    assert found == [(9, 6 * 10**6), (10, 7 * 10**6), (11, 8 * 10**6), (12, 2 * 10**6)]
+
+
+def test_a_borrower_without_transactions_lacks_history_not_coverage():
+    _, messages = run([loan("l", "E1", 0), *(tick(day) for day in range(100))])
+    last = of(messages)[-1]
+    assert "not_covered" not in last.null_reasons.values()
+    assert last.null_reasons["op_inflow_yoy_2m_ratio"] == "history"
 
 
 def test_several_days_closed_by_one_tick_are_a_record_each():

@@ -34,10 +34,10 @@ ENTERPRISES = ("E1", "E2", "E3")
 def events(draw):
     """Return trade at three banks of very different size, with ticks that change much, little, or nothing."""
     made, day = [], 0
-    closed = dict.fromkeys(BANKS, -1)
+    closed, covered = dict.fromkeys(BANKS, -1), dict.fromkeys(BANKS)
     stalled = dict.fromkeys(BANKS, False)
     for n in range(draw(st.integers(5, 40))):
-        kind = draw(st.sampled_from(("txn", "txn", "loan", "day", "close", "stall", "second", "repeat")))
+        kind = draw(st.sampled_from(("txn", "txn", "loan", "day", "close", "receipt", "stall", "second", "repeat")))
         enterprise, bank = draw(st.sampled_from(ENTERPRISES)), draw(st.sampled_from(BANKS))
         if kind == "txn":  # some in the past, so that the next tick finds days due whatever it says
             fen = draw(st.sampled_from((10**4, 10**6, 10**8)))
@@ -49,11 +49,15 @@ def events(draw):
             continue
         if kind == "day":
             day += draw(st.integers(1, 3))
-        elif kind == "close":
+        elif kind in ("close", "receipt"):
             closed[bank] = max(closed[bank], draw(st.integers(0, day)))
+            covered[bank] = FIRST_DAY + closed[bank] if kind == "receipt" else covered[bank]
         elif kind == "stall":
             stalled[bank] = not stalled[bank]
-        feeds = {b: Feed(closed_up_to=FIRST_DAY + closed[b], stalled=stalled[b]) for b in BANKS[: 2 + n % 2]}
+        feeds = {
+            b: Feed(covered_up_to=covered[b], closed_up_to=FIRST_DAY + closed[b], stalled=stalled[b])
+            for b in BANKS[: 2 + n % 2]
+        }
         made.append(Tick(up_to=day_start_ms(FIRST_DAY + day) + (0 if kind == "repeat" else n), feeds=feeds))
     return [record(event) for event in made]
 
