@@ -4,9 +4,11 @@ from unittest import mock
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import Feed, Tick
 from streams.score import due
@@ -106,6 +108,23 @@ def test_a_restart_forgets_nobody_whom_the_next_tick_must_look_at():
         assert outcome([record(event) for event in events], (3,)) != clean
 
 
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_days_that_begin_with_a_receipt_begin_alike_where_memory_was_lost_between(cut):
+    events = [
+        loan("l", "E1", 3, "overdue", dpd=40),
+        no_receipt(tick(3)),
+        later(tick(3), 1_000),  # the day was passed, and stays so
+        txn("t", "E1", 2),
+        later(tick(3), 2_000),
+        tick(5),
+    ]
+    records = [record(event) for event in events]
+    clean, restarted = outcome(records), outcome(records, (cut,))
+    assert restarted == clean
+    days = [msgspec.json.decode(value)["day"] for value in clean[0][topics.INDICATOR, b"E1"]]
+    assert days == [FIRST_DAY + 4, FIRST_DAY + 5]
+
+
 def test_more_enterprises_than_are_named_are_all_looked_at_after_a_restart():
     events = [txn(f"t{n}", f"E{n}", 0) for n in range(300)]
     stored, partition = {}, partition_on({})
@@ -146,6 +165,11 @@ def test_a_tick_passes_by_whom_it_cannot_change():
 
 def later(event, ms):
     return msgspec.structs.replace(event, up_to=event.up_to + ms)
+
+
+def no_receipt(event):
+    feeds = {bank: msgspec.structs.replace(feed, covered_up_to=None) for bank, feed in event.feeds.items()}
+    return msgspec.structs.replace(event, feeds=feeds)
 
 
 def with_feed(event, bank, **fields):
