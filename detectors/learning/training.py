@@ -53,14 +53,20 @@ class Policy:
 
 
 ANCHOR_COUNTS = (9, 5, 13)  # tried in this order; the first of equals is kept
-STRENGTHS = (1.0, 0.3, 3.0, 10.0)
+STRENGTHS = (1.0, 0.3, 0.1, 3.0, 10.0)
+SPARSITY = 2.0
 
 
 class Variant(NamedTuple):
-    """The open choices: anchors of an indicator, and the inverse variance of its whole range about the prior."""
+    """How a model is fitted.
+
+    anchors: of an indicator. strength: the inverse variance of its whole range about the prior. sparsity: the rate of
+    an exponential prior on that range, in 1 / logit: the higher, the fewer indicators carry the model.
+    """
 
     anchors: int
     strength: float
+    sparsity: float = SPARSITY
 
 
 class Fit(NamedTuple):
@@ -165,7 +171,7 @@ def fitted(prior: Snapshot, population: Population, examples: Examples, weight: 
         rows["falling"] != 0,
     )
     placed = additive.place(shape, take(examples, names, "value"), take(examples, names, "null"))
-    theta, penalty = _prior_theta(prior, rows, shape, anchors, variant.strength)
+    theta, penalty = _prior_theta(prior, rows, shape, anchors, variant)
     return Fit(shape, additive.fit(shape, placed, examples["bad"], weight, theta, penalty), anchors)
 
 
@@ -234,17 +240,20 @@ def _selected(
 
 
 def _prior_theta(
-    prior: Snapshot, rows: npt.NDArray[np.void], shape: Shape, anchors: Sequence[Sequence[int]], strength: float
+    prior: Snapshot, rows: npt.NDArray[np.void], shape: Shape, anchors: Sequence[Sequence[int]], variant: Variant
 ) -> tuple[Floats, Floats]:
-    """Return (theta of the prior on these anchors, inverse variances about it)."""
+    """Return (theta of the prior on these anchors, inverse variances about it).
+
+    A Gaussian about m with inverse variance p, times exp(-rate theta), is one about m - rate / p.
+    """
     slope = prior.slope_micro / MICRO
     theta, penalty = np.zeros(shape.parameters), np.ones(shape.parameters)
     for i, row in enumerate(rows):
         first, count = int(shape.first[i]), int(shape.size[i])
         beta = slope * int(row["weight_milli"]) / WEIGHT_SUM_MILLI
         rising = sorted(float(utility(row, each / MICRO)) for each in anchors[i])
-        theta[first + 1 : first + count] = beta * np.diff(rising)
-        penalty[first : first + count] = strength * (count - 1)
+        penalty[first : first + count] = variant.strength * (count - 1)
+        theta[first + 1 : first + count] = beta * np.diff(rising) - variant.sparsity / penalty[first]
         nulls = slice(first + count, first + count + additive.KINDS)
         theta[nulls] = beta * row["null_ppm"][1:] / MICRO
         penalty[nulls] = NULL_STRENGTH

@@ -40,6 +40,7 @@ def ablations(groups: Mapping[str, tuple[str, ...]]) -> dict[str, Learned]:
             f"prior: {text}": partial(_of_variant, Variant(max(ANCHOR_COUNTS), strength))
             for text, strength in (("holds weakly", min(STRENGTHS)), ("holds strongly", max(STRENGTHS)))
         },
+        "prior: as many indicators as it has": partial(_of_variant, Variant(max(ANCHOR_COUNTS), MIDDLE_STRENGTH, 0.0)),
         **{f"indicators: without {group}": partial(_without, names) for group, names in groups.items()},
         "indicators: without recency": partial(_without, RECENCY),
     }
