@@ -53,7 +53,7 @@ class Policy:
 
 
 ANCHOR_COUNTS = (9, 5, 13)  # tried in this order; the first of equals is kept
-STRENGTHS = (1.0, 0.3, 0.1, 3.0, 10.0)
+STRENGTHS = (1.0, 0.3, 3.0, 10.0)
 SPARSITY = 2.0
 
 
