@@ -64,6 +64,21 @@ def test_too_few_labels_leave_the_prior() -> None:
     assert trained(seen[:0]).champion == PRIOR
 
 
+def test_without_evidence_an_increment_is_the_experts_less_the_rate_over_the_inverse_variance_and_0_at_least():
+    seen = examples(500, 3)
+    population, nothing = Population(seen, CORE), np.zeros(len(seen))
+    plain, sparse = (
+        training.fitted(PRIOR, population, seen, nothing, training.Variant(9, strength=3.0, sparsity=rate))
+        for rate in (0.0, 0.1)
+    )
+    shape = plain.shape
+    for first, anchors in zip(shape.first.tolist(), shape.size.tolist(), strict=True):
+        of = slice(first + 1, first + anchors)
+        expected = np.maximum(0.0, plain.theta[of] - 0.1 / (3.0 * (anchors - 1)))
+        assert sparse.theta[of] == pytest.approx(expected, abs=1e-6)
+    assert 0 < np.count_nonzero(sparse.theta) < np.count_nonzero(plain.theta)
+
+
 def test_the_snapshot_is_read_back_and_scores_as_the_model_predicts(seed: int) -> None:
     print(f"seed {seed}")
     seen = examples(3_000, seed % 2**32)
