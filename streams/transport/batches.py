@@ -42,7 +42,6 @@ from streams.transport.unpacking import Refusal, unpack
 ABORT_MARKER = 0
 UNPACKED_TO_PACKED = 6  # room to begin with: our records are packed to a quarter
 UNSUMMED = frozenset({Reason.BATCH_LENGTH, Reason.MESSAGE_FORMAT})  # of a batch whose sum is not known
-GROWTH = 4
 Rows = NDArray[np.int64]
 
 
@@ -216,7 +215,8 @@ def _unpacked(
     out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8).data
     for attributes, count, begin, end in batches[:, [ATTRIBUTES, COUNT, RECORDS, END]].tolist():
         try:
-            out, unpacked_end = _append(out, size, attributes & CODEC, view[begin:end], left)
+            while (unpacked_end := _append(out, size, attributes & CODEC, view[begin:end], left)) is None:
+                out = _grown(out, size, size + left)
             left -= unpacked_end - size + RECORD_BYTES * count
             if count * RECORD_MIN > unpacked_end - size:
                 raise Refusal(Reason.RECORD_COUNT)
@@ -232,18 +232,24 @@ def _unpacked(
     return np.frombuffer(out.toreadonly(), np.uint8)[:size], moved, fault
 
 
-def _append(out: memoryview, size: int, codec: int, packed: memoryview, left: int) -> tuple[memoryview, int]:
+def _append(out: memoryview, size: int, codec: int, packed: memoryview, left: int) -> int | None:
     """Unpack to out[size:], at most `left` bytes.
 
-    Return the buffer, which may have grown, and the end of its content.
+    Return the end of the content; None where a larger buffer might take it.
     """
-    while True:
-        end = min(len(out), size + left)
-        try:
-            return out, size + unpack(codec, packed, out[size:end])
-        except Refusal as refusal:
-            if refusal.reason != Reason.DECOMPRESSED_TOO_LARGE or end == size + left:
-                raise
-        grown = np.empty(min(GROWTH * len(out) + len(packed), size + left), np.uint8).data
-        grown[:size] = out[:size]
-        out = grown
+    end = min(len(out), size + left)
+    try:
+        return size + unpack(codec, packed, out[size:end])
+    except Refusal as refusal:
+        if refusal.reason != Reason.DECOMPRESSED_TOO_LARGE or end == size + left:
+            raise
+    return None
+
+
+def _grown(out: memoryview, size: int, grown_bytes: int) -> memoryview:
+    """Return a buffer with the first `size` bytes of `out`, which is given back before: both would exceed the bound."""
+    content = bytes(out[:size])
+    out.release()
+    grown = np.empty(grown_bytes, np.uint8).data  # the largest at once: pages that stay untouched take no memory
+    grown[:size] = content
+    return grown

@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,11 @@ def test_a_bomb_is_refused_within_the_memory_of_its_bound(codec: int, mebibytes:
             assert (caught.value.offset, caught.value.next_offset) == (3, 4)
 
         assert grown_bytes(refused) < 1.25 * bytes_max + 16 * MIB
+        tracemalloc.start()  # NumPy's arrays too: what is held at once, whatever malloc had free
+        refused()
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 1.25 * bytes_max
 
 
 def test_a_batch_of_tiny_records_is_read_within_the_memory_of_its_bound() -> None:
