@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from sinks.log_reader import ReadTimeout, assigned_consumer, read
-from sinks.retriable import bounds
+from sinks.retriable import RETRY_S, bounds
 
 FORMAT = "xinliu.checkpoint/1"
 RECORD_BYTES_MAX = 8_388_608  # of the topic (config/topics.toml)
@@ -132,9 +132,17 @@ class CheckpointTopic:
         return None
 
     def verify(self) -> None:
-        """Raise CheckpointFenced where the newest head is not the one that was last read or written here."""
-        mine = self.head
+        """Raise CheckpointFenced where the newest head is not the one that was last read or written here.
+
+        Raise CheckpointUnavailable where that one cannot be read within ANSWER_S.
+        """
+        mine, give_up_s = self.head, time.monotonic() + ANSWER_S
         newest = self.read_head()
+        while mine is not None and (newest is None or newest.number < mine.number):  # Kafka is still ending its commit
+            if time.monotonic() > give_up_s:
+                raise CheckpointUnavailable(f"{self._topic}: checkpoint {mine.number} cannot be read {ANSWER_S:g} s on")
+            time.sleep(RETRY_S)
+            newest = self.read_head()
         if newest is None or mine is None or (newest.number, newest.holder) != (mine.number, mine.holder):
             self._producer = None
             raise CheckpointFenced(f"{self._topic}: another worker has written a checkpoint since")

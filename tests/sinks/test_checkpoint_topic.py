@@ -1,13 +1,15 @@
 """A checkpoint in a topic: whole or not at all, one writer, and no byte of it believed that was not written."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sinks.checkpoint_topic import CheckpointDamaged, CheckpointFenced, CheckpointTopic
-from tests.brokers import make_topics
+from tests.brokers import ANSWER_S, make_topics
 
 COMPACTED = {"cleanup.policy": "compact", "max.message.bytes": "8388608"}
 
@@ -80,6 +82,26 @@ def test_fault_23_who_was_fenced_commits_nothing(kafka: str, make_topic: Any, fa
     fault(observed="fenced at the commit, and told so before it publishes")
 
 
+def test_a_commit_that_cannot_be_read_yet_is_not_taken_for_another_s(kafka: str, make_topic: Any) -> None:
+    """A transaction that is older and still open hides it, as the commit's own marker does until it is written."""
+    topic = make_topic("checkpoint", **COMPACTED)
+    store = opened(kafka, topic)
+    store.claim()
+    store.commit({"a": b"1"}, frozenset(), b'{"n":1}')
+    older = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topic}-older"})
+    older.init_transactions(ANSWER_S)
+    older.begin_transaction()
+    older.produce(topic, b"", b"other", partition=0)
+    assert older.flush(ANSWER_S) == 0
+    store.commit({"a": b"2"}, frozenset(), b'{"n":2}')
+    with ThreadPoolExecutor(1) as pool:
+        verified = pool.submit(store.verify)
+        assert opened(kafka, topic).read_head().number == 1  # type: ignore[union-attr]
+        older.abort_transaction(ANSWER_S)
+        verified.result()
+    assert content(store) == ({"a": b"2"}, {"n": 2})
+
+
 def test_fault_29_a_flipped_bit_of_a_segment_is_refused_by_name(kafka_factory: Any, fault: Any) -> None:
     """In the broker's own file: neither it nor the client library looks at the batch's checksum."""
     broker, topic = kafka_factory(), "learn.v1"
@@ -95,7 +117,7 @@ def test_fault_29_a_flipped_bit_of_a_segment_is_refused_by_name(kafka_factory: A
     fault.inject(file.write_bytes, body)
     broker.start()
     store = opened(broker.address, topic)
-    head = store.read_head()
+    head = store.claim()  # which waits until the commit has ended: a broker that stops at once may end it only now
     assert head is not None
     with pytest.raises(CheckpointDamaged, match=r"learn.v1\[0\]@0: segment rows-000000-00000 .* has 8000"):
         dict(store.read(head))
