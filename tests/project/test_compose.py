@@ -47,7 +47,7 @@ def test_the_schema_refuses_a_public_port_and_an_unknown_key() -> None:
     schema = json.loads((ROOT / "tests/project/compose.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     for key, wrong in (
-        ("ports", ["6379:6379"]), ("commands", ["worker"]), ("image", "redis:latest"), ("read_only", False),
+        ("ports", ["6379:6379"]), ("commands", ["worker"]), ("image", "redis:8.2.9"), ("read_only", False),
         ("cap_drop", ["NET_RAW"]), ("network_mode", "host"), ("mem_limit", "much"),
     ):  # fmt: skip
         broken = {**COMPOSE, "services": {**SERVICES, "redis": {**SERVICES["redis"], key: wrong}}}
@@ -97,7 +97,13 @@ def test_no_secret_has_a_default_and_each_stands_in_the_example() -> None:
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
     lock = (ROOT / "embedded/kafka.lock").read_text(encoding="utf-8")
     (version,) = set(re.findall(r"^org\.apache\.kafka:kafka_2\.13:(\S+) ", lock, re.M))
-    assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
+    assert SERVICES["kafka"]["image"].partition("@")[0] == f"apache/kafka:{version}"
+
+
+def test_our_image_is_built_on_one_that_is_pinned_by_digest() -> None:
+    dockerfile = (ROOT / "config/ops/Dockerfile").read_text(encoding="utf-8")
+    (base,) = set(re.findall(r"^FROM (\S+)", dockerfile, re.M))
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim@sha256:[0-9a-f]{64}", base)
 
 
 def test_the_settings_of_ours_are_settings_that_exist() -> None:
