@@ -134,9 +134,10 @@ class CheckpointTopic:
     def verify(self) -> None:
         """Raise CheckpointFenced where the newest head is not the one that was last read or written here.
 
-        Raise CheckpointUnavailable where that one cannot be read within ANSWER_S.
+        Raise CheckpointUnavailable where that one cannot be read within ANSWER_S. After either, only a new claim helps.
         """
-        mine, give_up_s = self.head, time.monotonic() + ANSWER_S
+        producer, mine, give_up_s = self._producer, self.head, time.monotonic() + ANSWER_S
+        self._producer = None  # until the outcome is known
         newest = self.read_head()
         while mine is not None and (newest is None or newest.number < mine.number):  # Kafka is still ending its commit
             if time.monotonic() > give_up_s:
@@ -144,8 +145,8 @@ class CheckpointTopic:
             time.sleep(RETRY_S)
             newest = self.read_head()
         if newest is None or mine is None or (newest.number, newest.holder) != (mine.number, mine.holder):
-            self._producer = None
             raise CheckpointFenced(f"{self._topic}: another worker has written a checkpoint since")
+        self._producer = producer
 
     def read(self, head: Head) -> Iterator[tuple[str, bytes]]:
         """Yield (name, bytes) of each segment of a head, in the order of their offsets.

@@ -100,6 +100,7 @@ def test_a_commit_that_cannot_be_read_yet_is_not_taken_for_another_s(kafka: str,
         older.abort_transaction(ANSWER_S)
         verified.result()
     assert content(store) == ({"a": b"2"}, {"n": 2})
+    store.commit({"a": b"3"}, frozenset(), b'{"n":3}')
 
 
 def test_fault_29_a_flipped_bit_of_a_segment_is_refused_by_name(kafka_factory: Any, fault: Any) -> None:
