@@ -100,6 +100,11 @@ def send(broker: str, topic: str, *revisions: tuple[str, int]) -> None:
     assert producer.flush(30) == 0
 
 
+def printed(log: Path) -> list[list[str]]:
+    """Return id, revision and state of each alert that a subscriber has printed."""
+    return [line.split()[:3] for line in log.read_text(encoding="utf-8").splitlines() if "贷款逾期" in line]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_subscriber_takes_each_revision_once_also_where_it_is_killed_before_it_commits(
     language: str,
@@ -129,9 +134,9 @@ def test_a_subscriber_takes_each_revision_once_also_where_it_is_killed_before_it
         send(broker, topic, ("a", 2), ("d", 1), ("c", 3), ("a", 3), ("a", 2))  # late ones of a worker that was outbid
         expected = [("a", 1), ("a", 2), ("b", 1), ("c", 4), ("d", 1), ("a", 3)]
         eventually(lambda: stored_in(path) == expected, 60, "what is new")
+        eventually(lambda: len(printed(log)) >= len(expected), 60, "its line")  # printed once it is stored
         subscriber.kill()
-    lines = [line.split()[:3] for line in log.read_text(encoding="utf-8").splitlines() if "贷款逾期" in line]
-    assert lines == [[alert_id, str(revision), "raised"] for alert_id, revision in expected]
+    assert printed(log) == [[alert_id, str(revision), "raised"] for alert_id, revision in expected]
 
 
 def test_a_line_that_a_crash_cut_off_is_taken_anew(
