@@ -288,8 +288,8 @@ def _case(one: Explanation, settings: Settings) -> Iterator[str]:
     default = f"{case.pd_12m_ppm / 10_000:.2f}%"
     yield say(f"案件（{reader}）：{level}", f"case ({reader}): {level}")
     yield say(
-        f"  12 个月违约概率 {default}，由以下各项（对数几率）相加",
-        f"  probability of default within 12 months {default}: the sum of these, in logits",
+        f"  12 个月内逾期 30 天以上的概率 {default}，由以下各项（对数几率）相加",
+        f"  probability of arrears over 30 days within 12 months {default}: the sum of these, in logits",
     )
     yield f"  {case.intercept_milli / 1_000:>+9.3f}  {say('基数', 'intercept')}"
     for line in case.lines:

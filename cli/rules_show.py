@@ -118,7 +118,9 @@ def _case(table: "CaseTable | None") -> Iterator[str]:
     cut = msgspec.to_builtins(table.cutoffs_milli)
     levels = ", ".join(f"{say(*_LEVELS[each])} ≥ {cut[each]} ({_probability(cut[each]):.1%})" for each in SEVERITIES)
     yield say(
-        f"案件等级（12 个月违约概率）：{levels}", f"level of a case (probability of default in 12 months): {levels}"
+        f"案件等级（12 个月内逾期 30 天以上的概率）：{levels}",
+        f"level of a case (probability of arrears over 30 days in 12 months): {levels}",
+        f"level of a case (probability of arrears over 30 days in 12 months): {levels}",
     )
     closes, days = table.closes_to_ease, table.cooldown_days
     yield say(

@@ -5,20 +5,23 @@ return are another one's. A case that nobody has signed closes by itself when no
 when its bank is told no more. What was disposed of are the case's findings (features/state/dispositions.py). It comes
 back where the others make a case by themselves, where it is graver than it was, and on the day that a disposition has.
 
-Deadlines wait while nothing of a case can be told: by as many working days. The state is features/state/lives.py. The
-level of a closed case is what was disposed of, 0 where nobody did.
+Deadlines are those of the level, from the day on which it rose or fell; what is only watched has none. They wait while
+nothing of a case can be told: by as many working days. What becomes graver in review goes back to its maker, whose
+conclusion did not know of it. The state is features/state/lives.py. The level of a closed case is what was disposed of,
+0 where nobody did.
 """
 
 from typing import get_args
 
 import numpy as np
 
+from detectors.rules.program import YELLOW
 from domain.cases import OPEN, ORDER
 from domain.events import CaseActionKind, Disposition
 from domain.outputs import CaseChange, CaseStage, Escalation
 from features.indicators.days import is_business_day
 from features.state.hashing import siphash_of_words
-from features.state.lives import AWAITING, CLOSED, NONE, SIGNED, is_live
+from features.state.lives import AWAITING, CHECKING, CLOSED, IN_REVIEW, NONE, SIGNED, is_live
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
 
@@ -87,10 +90,10 @@ def find(e, bank, wanted):
 
 
 @kernel
-def act(e, b, action, actor, disposition, until_day):
+def act(e, b, action, actor, disposition, until_day, offset):
     """Apply an action to the case in slot b; return ACCEPTED, or why not: then nothing has changed.
 
-    actor: uint64. disposition: a code, of a submit; until_day: its day number, 0 for none.
+    actor: uint64. disposition: a code, of a submit; until_day: its day number, 0 for none. offset: of the action.
     """
     stage = e.life_stage[b]
     if stage == CLOSED:
@@ -104,22 +107,22 @@ def act(e, b, action, actor, disposition, until_day):
     if action == BEGIN:
         e.life_escalation[b] = AT_DESK  # the next due day counts
     elif action == SUBMIT:
-        e.life_disposition[b], e.life_until_day[b] = disposition, until_day
+        e.life_disposition[b], e.life_until_day[b], e.life_submitted_offset[b] = disposition, until_day, offset
     elif action == APPROVE:
         e.life_level[b] = max(e.life_level[b], 1)  # once cleared, a yellow that returns is known
     elif action == RETURN:
-        e.life_disposition[b], e.life_until_day[b] = UNDISPOSED, 0
+        _take_back(e, b)
     e.life_stage[b] = _NEXT[stage, action]
     return ACCEPTED
 
 
 @kernel
-def follow(e, b, level, rest, is_told, is_stale, closing, day, t_ms, deadlines):
+def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms, deadlines):
     """Follow the case of the bank in slot b at an evaluation; return what changed. Ask again until it is NOTHING.
 
     level: of what the bank sees, 0: nothing is open. rest: the level without what it has disposed of. is_told: the bank
-    is told of it. is_stale: nothing of it can be told at present. day: number, t_ms: ms. deadlines: what
-    `detectors.rules.claim.deadlines_of` returns.
+    is told of it. is_stale: nothing of it can be told at present. is_watched: all that is open only waits for its
+    hysteresis. day: number, t_ms: ms. deadlines: what `detectors.rules.claim.deadlines_of` returns.
     """
     key, stage = e.case_key[b], e.life_stage[b]
     if not is_told:
@@ -129,10 +132,14 @@ def follow(e, b, level, rest, is_told, is_stale, closing, day, t_ms, deadlines):
             e.life_stage[b], e.life_level[b] = CLOSED, 0
             return RESOLVED if is_told else UNDELIVERED
         if level > e.life_level[b]:
+            if stage == IN_REVIEW:
+                e.life_stage[b] = CHECKING
+                _take_back(e, b)
             _start(e, b, level, day, deadlines)
             return GRAVER
         if is_told and level < e.life_level[b]:
             e.life_level[b] = level
+            _date(e, b, min(level, YELLOW) if is_watched else level, day, deadlines)
             return EASED
         if closing and is_stale != (e.life_paused[b] == 1):
             e.life_paused[b] = is_stale
@@ -190,10 +197,24 @@ def working_day_after(day, count):
 
 @kernel
 def _start(e, b, level, day, deadlines):
-    e.life_level[b], e.life_escalation[b], e.life_paused[b] = level, AT_DESK, 0
-    contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])
+    e.life_level[b], e.life_paused[b] = level, 0
+    _date(e, b, level, day, deadlines)
+
+
+@kernel
+def _date(e, b, level, day, deadlines):
+    """Give a case the deadlines of a level, from `day` on; at level 0, where all has cleared, none."""
+    contact = visit = np.int64(NO_DATE)
+    if level > 0:
+        contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])
+    e.life_escalation[b] = AT_DESK
     e.life_contact_day[b] = working_day_after(day, contact) if contact != NO_DATE else 0
     e.life_visit_day[b] = working_day_after(day, visit) if visit != NO_DATE else 0
+
+
+@kernel
+def _take_back(e, b):
+    e.life_disposition[b], e.life_until_day[b] = UNDISPOSED, 0
 
 
 @kernel

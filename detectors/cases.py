@@ -182,6 +182,18 @@ def is_stale(e, view):
 
 
 @kernel
+def is_watched(e, view):
+    """Return whether a view sees open episodes, and all of them only wait for their hysteresis."""
+    found = False
+    for i in range(np.int64(e.episodes_open)):
+        if sees(view, np.int64(e.episode_bank[i])):
+            if not e.episode_waits[i]:
+                return False
+            found = True
+    return found
+
+
+@kernel
 def _weight(lines, count, view, hidden):
     """Return (points, least level, whether any episode is seen, whether all that are wait) of a view.
 

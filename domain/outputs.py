@@ -3,7 +3,8 @@
 `_milli` is thousandths, `_micro` millionths, `_ppm` millionths of a share, `_minor` minor units (fen for CNY). Times
 (`as_of`, `opened_at`, `last_event_time`) are milliseconds of the epoch, days are day numbers. `offset` and `seq` are
 the coordinates of the log record that an output follows from: readers keep, for each key, the highest (offset, seq),
-and drop repeats. They are its last two fields, where replay/lines.py finds them.
+and drop repeats; in a bank's topic `seq` orders the revisions of one alert, or of one case, and counts nothing that
+other banks were told. They are its last two fields, where replay/lines.py finds them.
 """
 
 from typing import Literal

@@ -221,6 +221,7 @@ FIELDS: tuple[Field, ...] = (
     Field("life_escalation", "|u1", (BANK_SLOTS,), HOT, "0 the desk's, 1 overdue to head office, 2 to the supervisor"),
     Field("life_maker", "<u8", (BANK_SLOTS,), HOT, "hash of who signed, began or submitted last"),
     Field("life_opened_ms", "<i8", (BANK_SLOTS,), HOT, "the enterprise's time when it was opened, ms"),
+    Field("life_submitted_offset", "<i8", (BANK_SLOTS,), HOT, "offset of the newest submission"),
     Field("life_contact_day", "<i4", (BANK_SLOTS,), HOT, "day up to which contact is due; 0: none"),
     Field("life_visit_day", "<i4", (BANK_SLOTS,), HOT, "day up to which the visit is due; 0: none"),
     Field("life_until_day", "<i4", (BANK_SLOTS,), HOT, "day up to which a disposition holds alerts; 0: none"),

@@ -93,7 +93,7 @@ def _case(basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, fa
         (t("状态", "state"), state),
         (t("联系时限", "contact due"), day(now.contact_due)),
         (t("现场核查时限", "visit due"), day(now.visit_due)),
-        (t("未来12个月违约概率", "probability of default within 12 months"), said),
+        (t("未来12个月逾期30天以上的概率", "probability of arrears over 30 days within 12 months"), said),
         (t("处置结论", "disposition"), disposition or "–"),
     ]
     return Table(

@@ -4,8 +4,8 @@ from msgspec import UNSET
 
 from config.wordings import checks
 from detectors.wording import phrases
-from detectors.wording.case import Desk, check_of, is_stale
-from detectors.wording.deadlines import business_day_after, day_ahead, day_text, due_text
+from detectors.wording.case import Desk, check_of, has_only_watched, is_stale
+from detectors.wording.deadlines import Deadline, business_day_after, day_ahead, day_text, due_text
 from detectors.wording.outcome import Outcome
 from detectors.wording.revision import Revision
 from detectors.wording.told import DUE, MICRO
@@ -16,17 +16,19 @@ from domain.language import Lang
 def action(alert: Revision, now: str, became: Outcome, desk: Desk, lang: Lang, *, is_held: bool) -> str:
     """Return the action to take on a revision in phase `now`. `became`: of its instalment."""
     check = checks().get(check_of(alert), phrases.CHECK).to(lang)
+    is_watched = alert.case_state == "eased" and has_only_watched(alert)
+    is_work = alert.case_state in ("opened", "graver", "eased") and not is_watched
     if alert.case_state == "resolved" and not became and now != "retracted":
         return phrases.OVER_ACTION.to(lang)
     if now == "closed":
         return phrases.CLOSED_ACTIONS.get(alert.reason, phrases.OVER_ACTION).to(lang)
-    if now == "retracted":
+    if now == "retracted" and not is_work:
         return phrases.RETRACTED_ACTION.to(lang)
-    if became and (now != "cleared" or alert.case_state in (UNSET, "resolved")):
+    if became and not is_work and (now != "cleared" or alert.case_state in (UNSET, "resolved")):
         return phrases.OUTCOME_ACTIONS[became].to(lang)
     if now in ("stale", "listed_stale"):
         return (phrases.STALE_ACTION if is_stale(alert) else phrases.STALE_IN_CASE_ACTION).to(lang).format(check)
-    if is_held:
+    if (is_held or is_watched) and not is_work:
         return phrases.HELD_ACTION.to(lang)
     if now in ("cleared", "ended", "not_applicable", "not_in_rules") and not alert.case_state:
         return phrases.OVER_ACTION.to(lang)
@@ -34,16 +36,22 @@ def action(alert: Revision, now: str, became: Outcome, desk: Desk, lang: Lang, *
 
 
 def by_when(alert: Revision, check: str, desk: Desk, lang: Lang) -> str:
-    """Return a check with the dates by which the level of the case asks for it."""
+    """Return a check with the dates by which the level of the case asks for it.
+
+    A case of another level that has not moved has its dates since an earlier day: they are not said.
+    """
     case, today, zh = alert.case_severity or "yellow", day_of(alert.as_of - 1), lang == "zh"
-    said = ""
+    said, deadlines = "", desk.deadlines[case]
     if alert.case_severity is None:
         said = phrases.NO_CASE.to(lang)
+    elif alert.state == "retracted":
+        said = phrases.RETRACTED_IN_CASE.to(lang)
     elif case != alert.severity and not alert.case_state:
-        said = phrases.OTHER_CASE.to(lang).format(phrases.SEVERITIES[case].to(lang))
-    days = next((each.value_micro for each in alert.evidence if each.name == DUE), None)
+        said, deadlines = phrases.OTHER_CASE.to(lang).format(phrases.SEVERITIES[case].to(lang)), Deadline(None, None)
+    is_own = check_of(alert) == alert.signal  # the date is of its own instalment
+    days = next((each.value_micro for each in alert.evidence if each.name == DUE and is_own), None)
     due = None if days is None or days < 0 else day_ahead(alert.as_of, days / MICRO)
-    contact, visit = (None if count is None else business_day_after(today, count) for count in desk.deadlines[case])
+    contact, visit = (None if count is None else business_day_after(today, count) for count in deadlines)
     steps: list[tuple[int, str]] = []
     if contact is not None and (due is None or contact < due):
         steps.append((contact, phrases.CONTACT.to(lang).format(due_text(contact, today, lang))))
@@ -51,8 +59,10 @@ def by_when(alert: Revision, check: str, desk: Desk, lang: Lang) -> str:
         steps.append((due, phrases.BEFORE_DUE.to(lang).format(day_text(due, today, lang), check)))
     if visit is not None:
         steps.append((visit, phrases.VISIT.to(lang).format(due_text(visit, today, lang))))
-    said += ("，" if zh else " and ").join(text for _, text in sorted(steps)) or phrases.ROUTINE.to(lang)
+    routine = "" if deadlines != desk.deadlines[case] else phrases.ROUTINE.to(lang)
+    told = ("，" if zh else " and ").join(text for _, text in sorted(steps)) or routine
+    said += told
     if due is None:
-        said += ("：" if zh else ": ") + check
+        said += (("：" if zh else ": ") if told else "") + check
     said += phrases.LEVEL_ACTIONS[case].to(lang)
     return f"{said}。" if zh else f"{said[:1].upper()}{said[1:]}."

@@ -63,7 +63,7 @@ def sentence(alert: Revision, signal: "Signal | None", lang: Lang, *, desk: Desk
         became = ""
     is_held = standing == "held" and became in ("", "awaited")
     name, state = signal_name(alert.signal, signal, lang), phrases.PHASES[now].to(lang)
-    if is_held:
+    if is_held or became == "observed":
         state = phrases.WATCH.to(lang) if now == "open" else _listed((state, phrases.WATCH.to(lang)), lang)
     said = [*case.claim(alert, desk, lang), phrases.THIS_TIME.to(lang).format(name, state)] if alert.case_state else []
     said += _beginning(alert, now, became, lang)

@@ -87,15 +87,28 @@ def is_stale(alert: Revision) -> bool:
     return all(line.stale for _, lines in _findings(alert) for line in lines)
 
 
+def has_only_watched(alert: Revision) -> bool:
+    """Return whether all open signals of the case only wait for their hysteresis: then it has no deadline."""
+    lines = [line for _, lines in _findings(alert) for line in lines]
+    return bool(lines) and all(line.waits is True for line in lines)
+
+
 def is_of(alert: Revision, signal_id: str) -> bool:
     """Return whether a case has one signal open, that one."""
     return [line.name for _, lines in _findings(alert) for line in lines] == [signal_id]
 
 
 def check_of(alert: Revision) -> str:
-    """Return the signal whose check fits a revision: its own, or the one with the most points where that is over."""
-    found = _findings(alert)
-    return found[0][1][0].name if alert.state in ("cleared", "ended", "retracted") and found else alert.signal
+    """Return the signal whose check fits a revision: its own, or the one with the most points where that is over.
+
+    So where its own only waits for its hysteresis, and others stand.
+    """
+    lines = [line for _, lines in _findings(alert) for line in lines]
+    standing = [line.name for line in lines if line.waits is not True]
+    is_over = alert.state in ("cleared", "ended", "retracted") or any(
+        line.name == alert.signal and line.waits is True for line in lines if standing
+    )
+    return next(iter(standing or [line.name for line in lines]), alert.signal) if is_over else alert.signal
 
 
 def _findings(alert: Revision) -> list[tuple[str, list[CaseLine]]]:
@@ -122,7 +135,7 @@ def _signal_name(signal_id: str, lang: Lang) -> str:
 
 def _line(line: CaseLine, today: int, lang: Lang) -> str:
     assert line.severity is not None
-    level = phrases.LEVEL_TAGS[line.severity].to(lang)
+    level = (phrases.WATCH if line.waits is True else phrases.LEVEL_TAGS[line.severity]).to(lang)
     since = today if line.opened_at is None else day_of(line.opened_at - 1)
     words = phrases.STALE_LINE if line.stale else phrases.LINE_OF_CASE
     return words.to(lang).format(_signal_name(line.name, lang), level.lower(), day_text(since, today, lang))

@@ -56,7 +56,7 @@ TAGS_TO: Mapping[str, Words] = {"graver": Words("升至{0}", "Up to {0}"), "ease
 WATCH_TAGS: Mapping[str, Words] = {"listed": Words("观察·存量", "Watch, opening list")}
 WATCH_TAG = Words("观察", "Watch")
 BELOW_TAG = Words("结案", "Case closed")  # of a case whose claim is below yellow while signals are open
-CURED_TAG = Words("{}→观察", "{} → Watch")  # of a case whose only signal is over
+CURED_TAG = Words("{}→{}·观察", "{} → {}, watch")  # of a case whose signals all wait for their hysteresis
 # How the text of an episode that is not new begins.
 OPENED = Words("{}首发", "first raised {}")
 OPENED_AT = Words("{0}首发的{1}预警", "{1} alert, first raised {0}")  # where the title has no level
@@ -201,6 +201,10 @@ RETRACTED_ACTION = Words(
     "本预警已撤回，无须处理；据此采取的措施请复核。",
     "This alert is withdrawn: nothing to do about it; review what was done because of it.",
 )
+RETRACTED_IN_CASE = Words(
+    "本预警已撤回，据此采取的措施请复核；案件其余信号未解除：",
+    "this alert is withdrawn, review what was done because of it; other signals of the case are open: ",
+)
 CLOSED_ACTIONS = {
     "authorization": Words(
         "续办企业授权；授权恢复前转人工检查。", "Renew the authorization; until then check the enterprise by hand."
@@ -217,8 +221,11 @@ CASE_STATES: Mapping[CaseState, Words] = {
 }
 CASE_PHASES: Mapping[CaseState, str] = {"opened": "new", "graver": "graver", "eased": "eased", "resolved": "cleared"}
 ABOUT, LEAST = Words("约{}", "about {}"), Words("不足0.1%", "under 0.1%")
-CLAIM = Words("未来12个月违约概率{}", "probability of default within 12 months {}")
-CLAIM_LOW = Words("未来12个月违约概率{}，已低于黄线", "probability of default within 12 months {}, below yellow")
+CLAIM = Words("未来12个月逾期30天以上的概率{}", "probability of arrears over 30 days within 12 months {}")
+CLAIM_LOW = Words(
+    "未来12个月逾期30天以上的概率{}，已低于黄线",
+    "probability of arrears over 30 days within 12 months {}, below yellow",
+)
 NONE_OPEN = Words("本案信号已全部解除", "all signals of the case are cleared")
 LINE_OF_CASE = Words("{0}（{1}，{2}起）", "{0} ({1}, since {2})")
 STALE_LINE = Words("{0}（{1}，{2}起，暂缓）", "{0} ({1}, since {2}, on hold)")

@@ -32,13 +32,9 @@ def title(
     is_end = alert.case_state == "resolved" and (is_outcome or now == "retracted")  # said by its own name
     if alert.case_state and now not in _LISTED and not is_end:
         before = alert.case_severity_before or None
-        if (
-            (is_held or became == "observed")
-            and alert.case_state == "eased"
-            and before
-            and case.is_of(alert, alert.signal)
-        ):
-            return tagged(phrases.CURED_TAG.to(lang).format(phrases.LEVEL_TAGS[before].to(lang)), shown, lang)
+        if alert.case_state == "eased" and before and case.has_only_watched(alert):
+            levels = (phrases.LEVEL_TAGS[each].to(lang) for each in (before, alert.case_severity or before))
+            return tagged(phrases.CURED_TAG.to(lang).format(*levels), shown, lang)
         if alert.case_state == "resolved" and case.has_open(alert):
             return tagged(phrases.BELOW_TAG.to(lang), shown, lang)
         level = alert.case_severity or alert.severity

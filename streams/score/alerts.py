@@ -242,7 +242,7 @@ def _alert(
         model_id=sources.model_id,
         rules_id=sources.rules_id,
         offset=int(b["offset"]),
-        seq=int(b["seq"]),
+        seq=int(b["seq"] if view == cases.SUPERVISOR else b["revision"]),  # the row's counts what others were told
         provisional_calendar=provisional(b),
         **case_of.fields(b, sources.rules, view),
         **({} if rests_on_nothing else standing_fields(b, view)),

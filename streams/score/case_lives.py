@@ -21,12 +21,12 @@ def act(e, r, engine, book):
     x = book.draft[0]
     b, refusal = case_life.find(e, r.bank, r.case)
     if refusal == case_life.ACCEPTED:
-        refusal = np.int64(case_life.act(e, b, r.event, r.actor, r.disposition, r.due_day))
+        refusal = np.int64(case_life.act(e, b, r.event, r.actor, r.disposition, r.due_day, x.offset))
     if refusal != case_life.ACCEPTED:
         outbook.write(book, outbook.REFUSED + refusal - 1)
         return refusal
     x.as_of_ms = closing_time(e) + 1  # the day: its newest event may be another bank's
-    outbook.describe_case(x, e, b, case_life.ACTED + r.event)
+    outbook.describe_case(x, e, b, case_life.ACTED + r.event, 0)
     if r.event >= case_life.APPROVE:
         x.life_checker = r.actor
     outbook.write(book, outbook.CASE)
@@ -39,12 +39,16 @@ def act(e, r, engine, book):
 
 @kernel
 def _dispose(e, b, rules, day):
-    """Note as disposed of all findings of a bank's case, those too that have ended within the cooldown."""
+    """Note as disposed of the findings of a bank's case, those too that have ended within the cooldown.
+
+    What was raised after the maker submitted is not among them: nobody has concluded anything of it.
+    """
     dispositions.forget_spent(e, b, day)
     e.disposed_kinds |= 1 << e.life_disposition[b]
     for i in range(np.int64(e.episodes_open) + np.int64(e.episodes_recent)):
         s = signals.signal_of(rules, e.episode_key[i])
-        if s >= 0 and cases.sees(b, np.int64(e.episode_bank[i])):
+        is_known = e.episode_opened_offset[i] <= e.life_submitted_offset[b]
+        if s >= 0 and is_known and cases.sees(b, np.int64(e.episode_bank[i])):
             dispositions.note(e, b, rules.case_group[s], e.life_level[b], e.life_until_day[b])
 
 
@@ -62,6 +66,7 @@ def follow(e, engine, book, first, closing):
             continue
         is_told = loans.is_eligible(e, b)
         level, is_stale = np.int64(e.case_level[b]), is_told and cases.is_stale(e, b)
+        is_watched = cases.is_watched(e, b)
         rest = level
         if e.life_stage[b] == lives.CLOSED:
             if e.case_key[b] != e.life_key[b]:
@@ -70,16 +75,18 @@ def follow(e, engine, book, first, closing):
             rest = _rest(e, b, engine.rules, book, first, level, day)
         if closing:
             case_life.wait(e, b, day)
+        nth = 0
         while True:
             change = case_life.follow(
-                e, b, level, rest, is_told, is_stale, closing, day, x.as_of_ms, engine.deadlines
+                e, b, level, rest, is_told, is_stale, is_watched, closing, day, x.as_of_ms, engine.deadlines
             )  # fmt: skip
             if change == case_life.NOTHING:
                 break
             if change in (case_life.OPENED, case_life.REOPENED, case_life.RESUMED):
                 untold |= 0 if _tells(book, first, used, b) else 1 << b
-            outbook.describe_case(x, e, b, change)
+            outbook.describe_case(x, e, b, change, nth)
             outbook.write(book, outbook.CASE)
+            nth += 1
     return untold
 
 
@@ -136,5 +143,5 @@ def restate(e, engine, book):
     for b in range(BANK_SLOTS):
         if lives.is_live(e, b) and loans.is_eligible(e, b):
             case_life.restart(e, b, day_of(x.as_of_ms - 1), engine.deadlines)
-            outbook.describe_case(x, e, b, case_life.LISTED)
+            outbook.describe_case(x, e, b, case_life.LISTED, 0)
             outbook.write(book, outbook.CASE)

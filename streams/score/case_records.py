@@ -8,10 +8,13 @@ import msgspec
 
 from detectors.case_life import ACTED, CHANGES, DISPOSITIONS, ESCALATIONS, stage_name
 from domain import topics
+from domain.calendar import day_of
 from domain.outputs import SEVERITIES, CaseRecord
 from features.state.lives import CLOSED
 from streams.score.records import action_of, bank_text
 from streams.transport import Chunk
+
+CHANGES_MAX = 16  # of one case in an evaluation: more than there are
 
 
 def addressed(
@@ -20,11 +23,13 @@ def addressed(
     """Yield (topic, function that makes the record) of row `b` (outbook.ROW); `row`: of its record in the chunk."""
     bank_id = bank_text(int(b["life_bank"]))
     make = partial(_record, b, enterprise_id, bank_id, chunk, row)
-    yield topics.bank_cases(bank_id), make
-    yield topics.CASE_SUPERVISOR, make
+    # The row's own number counts what other banks were told before: to the bank, one made of its case alone.
+    of_bank = day_of(int(b["as_of_ms"]) - 1) * CHANGES_MAX + int(b["life_nth"])
+    yield topics.bank_cases(bank_id), partial(make, of_bank)
+    yield topics.CASE_SUPERVISOR, partial(make, int(b["seq"]))
 
 
-def _record(b: Any, enterprise_id: str, bank_id: str, chunk: Chunk, row: int | None) -> CaseRecord:
+def _record(b: Any, enterprise_id: str, bank_id: str, chunk: Chunk, row: int | None, seq: int) -> CaseRecord:
     level, disposition, stage = int(b["life_level"]), int(b["life_disposition"]), int(b["life_stage"])
     change = int(b["life_change"])
     record = CaseRecord(
@@ -46,7 +51,7 @@ def _record(b: Any, enterprise_id: str, bank_id: str, chunk: Chunk, row: int | N
         disposition=DISPOSITIONS[disposition - 1] if disposition else None,
         until=int(b["life_until_day"]) or None,
         offset=int(b["offset"]),
-        seq=int(b["seq"]),
+        seq=seq,
     )
     if change < ACTED:
         return record

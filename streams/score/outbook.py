@@ -112,6 +112,7 @@ ROW = np.dtype(
         ("life_case", "<u8"),
         ("life_bank", "<i8"),
         ("life_change", "|u1"),
+        ("life_nth", "|u1"),  # its number among the changes of the case in this evaluation
         ("life_stage", "|u1"),
         ("life_disposition", "|u1"),
         ("life_level", "|u1"),
@@ -240,10 +241,10 @@ def describe(x, e, s, i, transition):
 
 
 @kernel
-def describe_case(x, e, b, change):
-    """Fill the draft with the case of the bank in slot b, and what has changed of it."""
+def describe_case(x, e, b, change, nth):
+    """Fill the draft with the case of the bank in slot b, and its nth change in this evaluation."""
     x.life_case, x.life_bank = case_life.case_id(e, e.bank[b], e.life_key[b]), e.bank[b]
-    x.life_change, x.life_stage, x.life_level = change, e.life_stage[b], e.life_level[b]
+    x.life_change, x.life_stage, x.life_level, x.life_nth = change, e.life_stage[b], e.life_level[b], nth
     x.life_disposition, x.life_escalation = e.life_disposition[b], e.life_escalation[b]
     x.life_maker, x.life_checker, x.life_opened_ms = e.life_maker[b], 0, e.life_opened_ms[b]
     x.life_contact_day, x.life_visit_day = e.life_contact_day[b], e.life_visit_day[b]

@@ -41,13 +41,15 @@ def enterprise(key=7):
     return e
 
 
-def follow(e, level, day=MONDAY, *, rest=None, told=True, stale=False, closing=False, deadlines=DEADLINES):
+def follow(
+    e, level, day=MONDAY, *, rest=None, told=True, stale=False, watched=False, closing=False, deadlines=DEADLINES
+):
     level, rest = np.int64(level), np.int64(level if rest is None else rest)
-    return life.follow(e, B, level, rest, told, stale, closing, np.int64(day), np.int64(day * 1000), deadlines)
+    return life.follow(e, B, level, rest, told, stale, watched, closing, np.int64(day), np.int64(day * 1000), deadlines)
 
 
-def act(e, action, actor=ANN, disposition=0, until=0):
-    return life.act(e, B, action, np.uint64(actor), disposition, until)
+def act(e, action, actor=ANN, disposition=0, until=0, offset=0):
+    return life.act(e, B, action, np.uint64(actor), disposition, until, offset)
 
 
 def disposed(level=2, *, disposition=KNOWN, until=0):
@@ -154,6 +156,32 @@ def test_deadlines_count_working_days_and_what_is_overdue_goes_up_at_closes():
     assert follow(e, 3, friday + 12, closing=True) == life.OVERDUE
 
 
+def test_a_case_that_eases_has_the_deadlines_of_its_new_level_and_what_is_watched_has_none():
+    friday = MONDAY + 4
+    for level, watched, contact in ((2, False, friday + 7), (2, True, 0), (1, False, 0), (0, False, 0)):
+        e = enterprise()
+        follow(e, 3)
+        act(e, SIGN)
+        assert follow(e, 3, MONDAY + 2, closing=True) == life.OVERDUE
+        assert follow(e, level, friday, watched=watched, closing=True) == life.EASED
+        assert (e["life_contact_day"][B], e["life_visit_day"][B]) == (contact, 0), (level, watched)
+        assert (e["life_escalation"][B], e["life_level"][B]) == (life.AT_DESK, level)
+        later = [follow(e, level, friday + day, watched=watched, closing=True) for day in range(1, 30)]
+        assert (life.OVERDUE in later) == (contact > 0)
+        assert follow(e, 3, friday + 30) == life.GRAVER
+        assert e["life_contact_day"][B] == life.working_day_after(np.int64(friday + 30), 1)
+
+
+def test_what_becomes_graver_in_review_goes_back_to_its_maker():
+    e = enterprise()
+    follow(e, 1)
+    for step in (SIGN, BEGIN, SUBMIT):
+        act(e, step, ANN, *((FALSE_ALARM, MONDAY + 90) if step == SUBMIT else ()))
+    assert follow(e, 3, MONDAY + 1) == life.GRAVER
+    assert (e["life_stage"][B], e["life_disposition"][B], e["life_until_day"][B]) == (lives.CHECKING, 0, 0)
+    assert act(e, APPROVE, BEN) == OUT_OF_ORDER
+
+
 def test_deadlines_wait_while_nothing_of_a_case_can_be_told():
     e = enterprise()
     follow(e, 3)
@@ -239,6 +267,8 @@ class Reference:
         if self.stage in self.ORDER:
             if seen > self.level:
                 found.append(life.GRAVER)
+                if self.stage == "in_review":
+                    self.stage, self.until = "checking", 0
             elif told and seen < self.level:
                 found.append(life.EASED)
             if told:

@@ -259,7 +259,9 @@ def test_the_newest_claim_that_the_bank_was_told_stands_in_it_with_its_day(store
         f"""INSERT INTO xinliu.alert_told SELECT * REPLACE (250000 AS case_pd_12m_ppm, revision + 7 AS revision)
         FROM (SELECT * FROM xinliu.alert_told FINAL WHERE alert_id = '{row[0]}' AND revision = 1)"""
     )
-    assert ["未来12个月违约概率", "25.0%（2024-01-09）"] in opened.grid(letter(check(stored, MINE, one, "zh")), 0)
+    assert ["未来12个月逾期30天以上的概率", "25.0%（2024-01-09）"] in opened.grid(
+        letter(check(stored, MINE, one, "zh")), 0
+    )
 
 
 def _transactions_missing(body: bytes) -> int:

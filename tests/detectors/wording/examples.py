@@ -255,9 +255,19 @@ LOAN = LoanOfAlert(
 
 
 def of_a_case(
-    name: str, severity: Severity, numbers: Numbers, *, others: int = 0, own: bool = True, **fields: object
+    name: str,
+    severity: Severity,
+    numbers: Numbers,
+    *,
+    others: int = 0,
+    own: bool = True,
+    waiting: int = 0,
+    **fields: object,
 ) -> Alert:
-    """A revision that has moved its bank's case, with the lines of `others` signals and, where `own`, of its own."""
+    """A revision that has moved its bank's case, with the lines of `others` signals and, where `own`, of its own.
+
+    waiting: so many lines, from the first on, only wait for their hysteresis.
+    """
     opened_at = {"opened_at": day_start_ms(TODAY + 1)} if fields.get("revision", 1) == 1 else {}
     alert = revision(name, severity, numbers, case_pd_12m_ppm=82_345, case_severity_before=None, **opened_at)
     alert = msgspec.structs.replace(alert, loans=[LOAN])
@@ -265,7 +275,7 @@ def of_a_case(
     lines += [line for line in OTHERS if line[0] != name][:others]
     case_lines = [
         CaseLine(name=each, finding=FINDING_OF.get(each, ""), severity=level, opened_at=alert.opened_at - i * DAY_MS,
-                 stale=i == 2, points_milli=3_000 - i)
+                 stale=i == 2, points_milli=3_000 - i, waits=True if i < waiting else msgspec.UNSET)
         for i, (each, level) in enumerate(lines)
     ]  # fmt: skip
     case_lines.append(
@@ -292,8 +302,27 @@ def _of_instalments() -> Iterator[tuple[str, Alert]]:
     orange = {"case_severity": "orange"}
     yield "in a graver case", revision(name, "yellow", TRUE[name]["yellow"], **orange)
     yield "repaid", revision("EWS35_arrears", "red", {"dpd_max_days": 0.0}, stock=True, revision=4)
-    yield "repaid", of_a_case("EWS35_arrears", "red", {"dpd_max_days": 0.0}, revision=4, case_state="eased",
-                              case_severity="yellow", case_severity_before="red")  # fmt: skip
+    eased = {"revision": 4, "case_state": "eased", "case_severity_before": "red"}
+    repaid = {"dpd_max_days": 0.0}
+    yield "repaid", of_a_case("EWS35_arrears", "red", repaid, waiting=1, case_severity="orange", **eased)
+    yield (
+        "repaid, another waits",
+        of_a_case("EWS35_arrears", "red", repaid, others=1, waiting=2, case_severity="orange", **eased),
+    )
+    yield (
+        "repaid, another stands",
+        of_a_case("EWS35_arrears", "red", repaid, others=2, waiting=1, case_severity="orange", **eased),
+    )
+    yield "by the score", of_a_case("EWS35_arrears", "orange", repaid, others=1, waiting=1, revision=5,
+                                    case_state="graver", case_severity="orange")  # fmt: skip
+    yield "corrected", of_a_case(
+        "EWS45_judicial_freeze", "red", {}, state="retracted", reason="reversed", own=False, others=1,
+        case_severity="orange", **eased,
+    )  # fmt: skip
+    yield "past due, by another signal", of_a_case(
+        name, "yellow", funded, state="cleared", own=False, others=1, revision=2, case_state="graver",
+        case_severity="red",
+    )  # fmt: skip
 
 
 def _once() -> Iterator[tuple[str, Alert]]:
@@ -367,7 +396,7 @@ def _once() -> Iterator[tuple[str, Alert]]:
     yield "by the score", of_a_case(collapse, "orange", numbers, revision=3, case_state="graver", case_severity="red",
                                     others=4)  # fmt: skip
     yield "cured", of_a_case(
-        collapse, "orange", FALSE[collapse], revision=4, case_state="eased", case_severity="yellow",
+        collapse, "orange", FALSE[collapse], waiting=1, revision=4, case_state="eased", case_severity="yellow",
         case_severity_before="orange",
     )  # fmt: skip
     yield "by the score", of_a_case(

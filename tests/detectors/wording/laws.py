@@ -128,15 +128,17 @@ def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     assert found, what
     tag = found[1] or found[2]
     before, arrow, after = re.split(r"( ?→ ?)", tag) if "→" in tag else ("", "", tag)
+    lines = [line for line in alert.case_lines or () if line.severity]
+    is_watched = bool(lines) and all(line.waits is True for line in lines)
     is_listed = alert.stock and alert.state in ("raised", "stale")
     moved = alert.state if is_listed else alert.case_state or alert.state
     rises, falls = moved in ("upgraded", "graver"), moved in ("downgraded", "eased")
-    if after in ("观察", "Watch") and arrow:
-        assert falls, what
-        assert said.state in ("观察", "watch") or standing == "observed", what
-    elif arrow:
+    level = _LEVELS.get(re.split("[·,]", after)[0])
+    if arrow:
         assert rises or falls, what
-        assert (_LEVELS[before] < _LEVELS[after]) == rises, what
+        assert level is not None, what
+        assert (_LEVELS[before] < level) == rises, what
+        assert after.endswith(("观察", "watch")) == (falls and is_watched and bool(alert.case_state)), what
     assert not tag.startswith(("升", "Up")) or rises, what
     assert not tag.startswith(("降", "Down")) or falls, what
     past_due = next((each.value_micro or 0 for each in alert.evidence if each.name == "dpd_max_days"), 0)
@@ -149,8 +151,7 @@ def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     ), what  # fmt: skip
     for words in ("已足额扣收", "collected in full;", "现无逾期", "nothing is past due now"):
         assert words not in said.text or past_due <= 0, what
-    level = _LEVELS.get(after.split("·")[0].split(",")[0])
-    of_case = alert.case_state and "观察" not in tag and "watch" not in tag.lower()
+    of_case = alert.case_state and (arrow or not tag.endswith(("观察", "watch")))
     assert level in (None, SEVERITIES.index((of_case and alert.case_severity) or alert.severity)), what
 
 
@@ -161,10 +162,19 @@ def check_deadlines(alert: Alert, said: Sentence, lang: Lang) -> None:
     assert all(each >= today for each in dates), (said, alert)
     assert dates == sorted(dates), (said, alert)
     is_over = alert.state in ("cleared", "ended", "closed", "retracted", "stale") and alert.case_state != "opened"
-    if (is_over and not alert.case_state) or said.state.endswith(("观察", "watch")) or alert.case_state == "resolved":
+    lines = [line for line in alert.case_lines or () if line.severity]
+    is_watched = bool(lines) and all(line.waits is True for line in lines)
+    is_work = alert.case_state in ("opened", "graver") or (alert.case_state == "eased" and not is_watched)
+    is_work = is_work and alert.state != "closed"
+    if (is_over and not alert.case_state) or alert.case_state == "resolved":
         assert not dates, (said, alert)
-    for words in ("无须处理", "othing to do"):
-        assert words not in said.action or not dates, (said, alert)
+    if said.state.endswith(("观察", "watch")) and not is_work:
+        assert not dates, (said, alert)
+    for words in ("无须", "othing to do", "No second visit"):
+        assert words not in said.action or not (dates or is_work), (said, alert)
+    if alert.case_severity not in (None, alert.severity) and not alert.case_state:
+        debit = any(each.name == "next_instalment_days" for each in alert.evidence)
+        assert len(dates) <= debit, "of a case that has not moved its dates are of an earlier day"
 
 
 def check_facts(

@@ -141,12 +141,13 @@ def moves_of_cases(draw: st.DrawFn, name: str, severity: Severity, *, is_open: b
     now = {"opened": low, "graver": high, "eased": low, "resolved": low}
     lines = [(name, severity)] if is_open or draw(st.booleans()) else []
     lines += draw(st.lists(st.sampled_from(examples.OTHERS), unique=True)) if state != "opened" else []
+    waits = st.sampled_from(draw(st.sampled_from([(msgspec.UNSET,), (True,), (msgspec.UNSET, True)])))
     return {
         "case_state": state, "case_severity": now[state], "case_severity_before": before[state],
         "case_pd_12m_ppm": draw(st.integers(0, 1_000_000)),
         "case_lines": [
             CaseLine(name=each, finding=examples.FINDING_OF.get(each, ""), severity=level, opened_at=1_700_000_000_000,
-                     stale=False, points_milli=0)
+                     stale=False, points_milli=0, waits=draw(waits))
             for each, level in lines
         ],
     }  # fmt: skip

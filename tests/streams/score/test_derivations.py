@@ -26,7 +26,7 @@ from detectors.wording.numbers import KINDS, band_zh
 from domain import topics
 from domain.calendar import date_of, day_start_ms
 from domain.events import Feed, Instalment, Tick
-from domain.outputs import Alert, DataDate
+from domain.outputs import Alert, CaseRecord, DataDate
 from features.indicators.nulls import VALUE
 from features.layout import id_words
 from features.state.buckets import NO_UNIT
@@ -41,14 +41,14 @@ TODAY = 20_200
 BANKS = (BANK, OTHER_BANK, "C1010311000014")
 READERS = range(len(BANKS))
 ABOUT = 0  # the bank slot that an episode of a lender is about
-TRANSITIONS = range(episodes.RAISED, episodes.CLEARED + 1)
+TRANSITIONS = range(episodes.RAISED, episodes.RETRACTED + 1)
 # Fields of a row whose change may change what a bank is told, and why. What of them is of other banks is mutated.
 MAY_SHOW = {
     "kind", "slot", "record", "signal", "transition", "to_bank", "stock",  # which message it is
     "level", "revision", "episode_bank", "why", "null",  # signals of the platform are one for all banks (ADR 8)
     "true_closes", "clear_closes",  # and so is since when their conditions are true (ADR 42)
     "score_milli", "score_before_milli", "provisional_calendar",  # the score is told to lenders with consent
-    "as_of_ms", "offset", "seq", "opened_ms", "opened_offset",  # when it changed: told at once (ADR 35)
+    "as_of_ms", "offset", "opened_ms", "opened_offset",  # when it changed: told at once (ADR 35)
     "closed_day",  # where windows end
     "case_score", "case_move",  # made of the score alone (ADR 38)
     "case_lines", "case_episodes",  # where the lines lie: what of them is of other banks is mutated
@@ -58,8 +58,8 @@ OF_A_NOTICE = {"kind", "slot", "record", "signal", "transition", "to_bank", "sto
 NOT_READ = {
     "history_days", "cap_milli", "coverage_ppm", "status", "status_reason", "published_grade", "balance_now_cny",
     "balance_known", "u", "points_milli", "reasons", "granted", "disposed", "waits",
-    "life_case", "life_bank", "life_change", "life_stage", "life_disposition", "life_level", "life_escalation",
-    "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day", "life_due_day",
+    "life_case", "life_bank", "life_change", "life_nth", "life_stage", "life_disposition", "life_level",
+    "life_escalation", "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day", "life_due_day",
     "life_until_day", "life_exposure_fen",  # of records of cases, each of one bank's own
 }  # fmt: skip
 BY_SLOT = {
@@ -72,7 +72,7 @@ OF_A_LOAN: dict[str, Any] = {  # another lender's: it may be anything
     "loan_next_day": TODAY + 9, "loan_next_fen": 9, "loan_due_day": TODAY + 99, "loan_class": 4, "loan_guarantee": 3,
 }  # fmt: skip
 BY_LOAN = set(OF_A_LOAN)
-ELSEWHERE = {"value", "loan_bank", "unplaced_day", "overflowed", "banks_stalled"}  # mutated by themselves
+ELSEWHERE = {"seq", "value", "loan_bank", "unplaced_day", "overflowed", "banks_stalled"}  # mutated by themselves
 Mutation = tuple[str, Callable[[Any], None]]
 
 
@@ -208,6 +208,7 @@ def mutations(signal: Any, reader: int, base: Any) -> Iterator[Mutation]:
             yield put("case_level", view, 3)
             yield put("case_moved", view, cases.RESOLVED)
             yield put("case_before", view, 0)
+    yield put("seq", None, base["seq"] + 1)
     yield put("loan_bank", others[0], others[1])
     yield put("unplaced_day", None, TODAY - 40)
     yield put("banks_stalled", None, sum(1 << slot for slot in others))
@@ -371,13 +372,13 @@ def world(secret: random.Random | None, seed: int = 5) -> Iterator[Any]:
         yield close(day)
 
 
-def told_to(bank_id: str, events: Iterator[Any]) -> list[Alert]:
+def told_to(bank_id: str, events: Iterator[Any]) -> tuple[list[Alert], list[CaseRecord]]:
     _, messages = run(events)
-    return [
-        msgspec.json.decode(message.value, type=Alert)
-        for message in messages
-        if message.topic == topics.bank_alerts(bank_id)
-    ]
+    of_alerts, of_cases = topics.bank_alerts(bank_id), topics.bank_cases(bank_id)
+    return (
+        [msgspec.json.decode(message.value, type=Alert) for message in messages if message.topic == of_alerts],
+        [msgspec.json.decode(message.value, type=CaseRecord) for message in messages if message.topic == of_cases],
+    )
 
 
 def without_what_is_told(alert: Alert) -> Alert:
@@ -404,14 +405,22 @@ def without_what_is_told(alert: Alert) -> Alert:
     )  # fmt: skip
 
 
+def without_times(record: CaseRecord) -> CaseRecord:
+    """A record of a case without the times of the platform's signals and the id made of them."""
+    return msgspec.structs.replace(record, case_id="", opened_at=0, as_of=0)
+
+
 def test_half_a_year_of_claims_tells_nothing_of_amounts_times_and_names_at_other_banks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(partition, "packaged_rules", claiming_rules)
-    first = told_to(BANK, world(None))
-    again = told_to(BANK, world(random.Random(1)))
+    first, first_cases = told_to(BANK, world(None))
+    again, again_cases = told_to(BANK, world(random.Random(1)))
     for one, other in zip(first, again, strict=True):
         assert msgspec.to_builtins(without_what_is_told(one)) == msgspec.to_builtins(without_what_is_told(other))
+    assert [without_times(one) for one in first_cases] == [without_times(one) for one in again_cases]
+    assert len(first_cases) >= ENTERPRISES
+    assert {record.bank_id for record in first_cases} == {BANK}
     states = Counter(alert.case_state for alert in first if alert.case_state)
     print(dict(states))
     assert states["opened"] >= ENTERPRISES
@@ -421,10 +430,10 @@ def test_half_a_year_of_claims_tells_nothing_of_amounts_times_and_names_at_other
 
 @pytest.mark.usefixtures("immediate")
 def test_half_a_year_of_messages_tells_nothing_of_amounts_times_and_names_at_other_banks() -> None:
-    first = told_to(BANK, world(None))
+    first, _ = told_to(BANK, world(None))
     known = [without_what_is_told(alert) for alert in first]
     for seed in (1, 2):
-        again = [without_what_is_told(alert) for alert in told_to(BANK, world(random.Random(seed)))]
+        again = [without_what_is_told(alert) for alert in told_to(BANK, world(random.Random(seed)))[0]]
         for one, other in zip(known, again, strict=True):
             assert msgspec.to_builtins(one) == msgspec.to_builtins(other)
     to_balance = {alert.enterprise_id: each for alert in first for each in alert.evidence if each.name == TO_BALANCE}
@@ -443,7 +452,7 @@ def test_half_a_year_of_messages_tells_nothing_of_amounts_times_and_names_at_oth
 def test_the_law_sees_a_number_that_is_shown_as_it_is() -> None:
     with mock.patch.object(disclosure.Contributors, "shows", return_value=True):
         known, again = (
-            [without_what_is_told(alert) for alert in told_to(BANK, world(secret))]
+            [without_what_is_told(alert) for alert in told_to(BANK, world(secret))[0]]
             for secret in (None, random.Random(1))
         )
     assert known != again
