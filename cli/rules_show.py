@@ -120,7 +120,6 @@ def _case(table: "CaseTable | None") -> Iterator[str]:
     yield say(
         f"案件等级（12 个月内逾期 30 天以上的概率）：{levels}",
         f"level of a case (probability of arrears over 30 days in 12 months): {levels}",
-        f"level of a case (probability of arrears over 30 days in 12 months): {levels}",
     )
     closes, days = table.closes_to_ease, table.cooldown_days
     yield say(

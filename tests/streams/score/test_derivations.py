@@ -59,8 +59,8 @@ NOT_READ = {
     "history_days", "cap_milli", "coverage_ppm", "status", "status_reason", "published_grade", "balance_now_cny",
     "balance_known", "u", "points_milli", "reasons", "granted", "disposed", "waits",
     "life_case", "life_bank", "life_change", "life_nth", "life_stage", "life_disposition", "life_level",
-    "life_escalation", "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day", "life_due_day",
-    "life_until_day", "life_exposure_fen",  # of records of cases, each of one bank's own
+    "life_escalation", "life_maker", "life_checker", "life_opened_ms", "life_contact_day", "life_visit_day",
+    "life_due_day", "life_until_day", "life_exposure_fen",  # of records of cases, each of one bank's own
 }  # fmt: skip
 BY_SLOT = {
     "entitled", "elsewhere", "bank", "authorized", "traded_day", "balance_day", "more_count", "more_outstanding",
