@@ -122,7 +122,7 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
 
     level: of what the bank sees, 0: nothing is open. rest: the level without what it has disposed of. is_told: the bank
     is told of it. is_stale: nothing of it can be told at present. is_watched: all that is open only waits for its
-    hysteresis. day: number, t_ms: ms. deadlines: what `detectors.rules.claim.deadlines_of` returns.
+    hysteresis, and did before. day: number, t_ms: ms. deadlines: what `detectors.rules.claim.deadlines_of` returns.
     """
     key, stage = e.case_key[b], e.life_stage[b]
     if not is_told:
@@ -135,11 +135,11 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
             if stage == IN_REVIEW:
                 e.life_stage[b] = CHECKING
                 _take_back(e, b)
-            _start(e, b, level, day, deadlines)
+            _start(e, b, level, False, day, deadlines)
             return GRAVER
         if is_told and level < e.life_level[b]:
             e.life_level[b] = level
-            _date(e, b, min(level, YELLOW) if is_watched else level, day, deadlines)
+            _date(e, b, level, is_watched, day, deadlines)
             return EASED
         if closing and is_stale != (e.life_paused[b] == 1):
             e.life_paused[b] = is_stale
@@ -150,10 +150,11 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
     if min(level, rest) == 0:
         return NOTHING  # what there is was disposed of
     was_disposed = stage == CLOSED and key == e.life_key[b] and e.life_level[b] > 0
+    is_graver = was_disposed and level > e.life_level[b]
     day_has_come = 0 < e.life_until_day[b] <= day and level <= e.life_level[b]
     e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
     e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
-    _start(e, b, level, day, deadlines)
+    _start(e, b, level, is_watched and not is_graver, day, deadlines)
     if was_disposed:
         return RESUMED if day_has_come else REOPENED
     return OPENED
@@ -170,9 +171,9 @@ def wait(e, b, day):
 
 
 @kernel
-def restart(e, b, day, deadlines):
+def restart(e, b, is_watched, day, deadlines):
     """Let the deadlines of a live case run from `day` on: its bank has heard nothing of it before."""
-    _start(e, b, np.int64(e.life_level[b]), day, deadlines)
+    _start(e, b, np.int64(e.life_level[b]), is_watched, day, deadlines)
 
 
 @kernel
@@ -196,14 +197,16 @@ def working_day_after(day, count):
 
 
 @kernel
-def _start(e, b, level, day, deadlines):
+def _start(e, b, level, is_watched, day, deadlines):
     e.life_level[b], e.life_paused[b] = level, 0
-    _date(e, b, level, day, deadlines)
+    _date(e, b, level, is_watched, day, deadlines)
 
 
 @kernel
-def _date(e, b, level, day, deadlines):
-    """Give a case the deadlines of a level, from `day` on; at level 0, where all has cleared, none."""
+def _date(e, b, level, is_watched, day, deadlines):
+    """Give a case the deadlines of its level from `day` on; watched, those of yellow; where all has cleared, none."""
+    if is_watched:
+        level = min(level, np.int64(YELLOW))
     contact = visit = np.int64(NO_DATE)
     if level > 0:
         contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])

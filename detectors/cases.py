@@ -261,7 +261,7 @@ def _move(e, view, level, x):
     is_kept = view != SUPERVISOR and case_life.is_worked_on(e, view)  # somebody has signed it: one life, one key
     if before == 0 and level > 0:
         if not is_kept:
-            e.case_key[view] = _key(x.offset, x.as_of_ms)
+            e.case_key[view] = key_of(x.offset, x.as_of_ms)
         x.case_moved[view] = OPENED
     elif level > before:
         x.case_moved[view] = GRAVER
@@ -277,7 +277,7 @@ def _move(e, view, level, x):
 
 
 @kernel
-def _key(offset, t_ms):
+def key_of(offset, t_ms):
     """Return the key of a case that opens at t_ms by the record at `offset`; not 0."""
     key = (np.uint64(offset + 1) * np.uint64(0x9E3779B97F4A7C15)) ^ (np.uint64(t_ms) * np.uint64(0xBF58476D1CE4E5B9))
     return key | np.uint64(1)

@@ -124,7 +124,13 @@ def _standing(alert: Revision, signal: "Signal | None") -> tuple[Standing, Expre
     levels = signal.bare_levels
     nulls = _nulls(alert)
     truths = [False if tree is None else reduce(tree, values, nulls) for tree in levels]  # graver ones would be raised
-    level, is_open = truths[number], True in truths[: number + 1]
+    waits, up_to = case.waits(alert), truths[: number + 1]  # what the engine saw, where the evidence does not tell
+    is_undecided = not all(isinstance(truth, bool) for truth in up_to)
+    if waits and True not in up_to:
+        return "held", None
+    if waits is False and is_undecided and not any(truths[:number]):
+        return "true", None  # some level is: this one
+    level, is_open = truths[number], True in up_to or (waits is False and is_undecided)
     if isinstance(level, bool) and (level or is_open):
         return ("true" if level else "level_held"), None
     left = [truth for truth in ([level] if is_open else truths[number::-1]) if not isinstance(truth, bool)]

@@ -87,6 +87,12 @@ def is_stale(alert: Revision) -> bool:
     return all(line.stale for _, lines in _findings(alert) for line in lines)
 
 
+def waits(alert: Revision) -> bool | None:
+    """Return whether the alert's own signal only waits for its hysteresis; None where its case does not tell."""
+    said = {line.waits is True for _, lines in _findings(alert) for line in lines if line.name == alert.signal}
+    return said.pop() if len(said) == 1 else None
+
+
 def has_only_watched(alert: Revision) -> bool:
     """Return whether all open signals of the case only wait for their hysteresis: then it has no deadline."""
     lines = [line for _, lines in _findings(alert) for line in lines]

@@ -151,6 +151,7 @@ AGAINST = Words("较{usual}{value}", "{value} against {usual}")  # a change, and
 SHARE_OF = Words("占{usual}的{value}", "{value} of {usual}")  # a share, and its whole
 DUE_ON = Words("，{}到期", ", due on {}")
 LINE = Words("（{}{}）", " ({}: {})")
+BEYOND = Words("（已越{}{}）", " (beyond the {}: {})")
 NEGATIVE: Mapping[str, Words] = {  # what a number below zero means
     "dscr_12m_ratio": Words("，经营净流出，无力覆盖", ", a net operating outflow, which covers no debt service"),
     "bal_to_next_instalment_ratio": Words("，账户余额为负", ", the balance is negative"),

@@ -10,7 +10,7 @@ from detectors.wording.deadlines import day_ahead, day_text
 from detectors.wording.numbers import KINDS, band_text, fact_text, line_beside, usual_value, value_text
 from detectors.wording.revision import Revision
 from domain.calendar import day_of
-from domain.language import Lang
+from domain.language import Lang, Words
 from domain.outputs import Evidence, Severity
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def facts_of(
             continue
         if each.band is not None:
             band = band_text(name, each.band, lang)
-            yield Fact(fact_text(name, band, lang) + line_text_of(name, band, crossed, lang), name in crossed)
+            beyond = line_text_of(name, band, crossed, lang, phrases.BEYOND)
+            yield Fact(fact_text(name, band, lang) + beyond, name in crossed)
         elif each.value_micro is not None:
             compared = {other: usual for other, (of, usual) in against.items() if of == name}
             parts = [fact_text(name, _value(alert, each, crossed, beside.get(name, ()), lang), lang)]
@@ -53,12 +54,15 @@ def facts_of(
             yield Fact(text, not crossed.keys().isdisjoint((name, *compared)))
 
 
-def line_text_of(name: str, value: str, crossed: Crossed, lang: Lang) -> str:
-    """Return the line that a number has crossed, in brackets; empty where it has crossed none."""
+def line_text_of(name: str, value: str, crossed: Crossed, lang: Lang, words: Words = phrases.LINE) -> str:
+    """Return the line that a number has crossed, in brackets; empty where it has crossed none.
+
+    words: of a band `phrases.BEYOND`, since a line may lie within it.
+    """
     if name not in crossed:
         return ""
     severity, line = crossed[name]
-    return phrases.LINE.to(lang).format(phrases.LINES[severity].to(lang), line_beside(name, line, value, lang))
+    return words.to(lang).format(phrases.LINES[severity].to(lang), line_beside(name, line, value, lang))
 
 
 def usual_values(shown: Mapping[str, Evidence]) -> Iterator[tuple[str, tuple[str, float]]]:

@@ -66,7 +66,7 @@ def follow(e, engine, book, first, closing):
             continue
         is_told = loans.is_eligible(e, b)
         level, is_stale = np.int64(e.case_level[b]), is_told and cases.is_stale(e, b)
-        is_watched = cases.is_watched(e, b)
+        is_watched = cases.is_watched(e, b) and e.case_key[b] != cases.key_of(x.offset, x.as_of_ms)
         rest = level
         if e.life_stage[b] == lives.CLOSED:
             if e.case_key[b] != e.life_key[b]:
@@ -142,6 +142,6 @@ def restate(e, engine, book):
     x = book.draft[0]
     for b in range(BANK_SLOTS):
         if lives.is_live(e, b) and loans.is_eligible(e, b):
-            case_life.restart(e, b, day_of(x.as_of_ms - 1), engine.deadlines)
+            case_life.restart(e, b, cases.is_watched(e, b), day_of(x.as_of_ms - 1), engine.deadlines)
             outbook.describe_case(x, e, b, case_life.LISTED, 0)
             outbook.write(book, outbook.CASE)

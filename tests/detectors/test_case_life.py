@@ -172,6 +172,13 @@ def test_a_case_that_eases_has_the_deadlines_of_its_new_level_and_what_is_watche
         assert e["life_contact_day"][B] == life.working_day_after(np.int64(friday + 30), 1)
 
 
+def test_a_case_that_comes_back_only_to_be_watched_has_no_deadline():
+    for level, watched, contact in ((2, True, 0), (2, False, MONDAY + 39), (3, True, MONDAY + 35)):
+        e = disposed(2, until=MONDAY + 30)
+        assert follow(e, level, MONDAY + 32, watched=watched, closing=True) in (life.RESUMED, life.REOPENED)
+        assert life.due_day(e, B) == contact, (level, watched)
+
+
 def test_what_becomes_graver_in_review_goes_back_to_its_maker():
     e = enterprise()
     follow(e, 1)

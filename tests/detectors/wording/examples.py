@@ -315,6 +315,10 @@ def _of_instalments() -> Iterator[tuple[str, Alert]]:
     )
     yield "by the score", of_a_case("EWS35_arrears", "orange", repaid, others=1, waiting=1, revision=5,
                                     case_state="graver", case_severity="orange")  # fmt: skip
+    freeze = {"judicial_freeze_active_flag": 0.0}
+    for waiting in (1, 0):
+        yield "as its case tells", of_a_case("EWS45_judicial_freeze", "red", freeze, waiting=waiting, stock=True,
+                                             revision=5, case_severity="red")  # fmt: skip
     yield "corrected", of_a_case(
         "EWS45_judicial_freeze", "red", {}, state="retracted", reason="reversed", own=False, others=1,
         case_severity="orange", **eased,
@@ -400,7 +404,7 @@ def _once() -> Iterator[tuple[str, Alert]]:
         case_severity_before="orange",
     )  # fmt: skip
     yield "by the score", of_a_case(
-        collapse, "orange", FALSE[collapse], revision=4, case_state="resolved", case_severity="yellow",
+        collapse, "orange", FALSE[collapse], waiting=1, revision=4, case_state="resolved", case_severity="yellow",
         case_severity_before="yellow", case_pd_12m_ppm=400,
     )  # fmt: skip
     yield "of rules that are lost", revision("T1", "red", {"op_credit_30d_count": 4.0, "of_another_engine": 1.5})

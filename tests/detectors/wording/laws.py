@@ -96,6 +96,11 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
     assert len(named) <= 1, what
     standing = named.pop() if named else ""
     level, by_level = SEVERITIES.index(alert.severity), truths(signal, alert)
+    waits = {line.waits is True for line in alert.case_lines or () if line.name == alert.signal}
+    if said.state in WAITS and waits == {True} and True not in by_level[: level + 1]:
+        by_level[: level + 1] = [False] * (level + 1)
+    elif said.state in WAITS and waits == {False} and by_level[: level + 1] == [*[False] * level, None]:
+        by_level[level] = True
     up_to = by_level[: level + 1]
     if said.state in ASSERTS:
         assert not standing, what
