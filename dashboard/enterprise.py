@@ -17,6 +17,7 @@ from domain.outputs import (
     AlertState,
     CaseLine,
     CaseState,
+    DataDate,
     Evidence,
     LoanOfAlert,
     LoansMore,
@@ -63,6 +64,7 @@ class Revised(NamedTuple):
     case_severity_before: Severity | UnsetType | None = UNSET
     case_pd_12m_ppm: int | UnsetType = UNSET
     case_lines: Sequence[CaseLine] | UnsetType = UNSET
+    data_dates: Sequence[DataDate] | UnsetType = UNSET
 
 
 def enterprise(db: Connection, enterprise_id: str, sentences: Sentences) -> dict[str, Any] | None:

@@ -185,6 +185,11 @@ def _beginning(alert: Revision, now: str, became: Outcome, lang: Lang) -> Iterat
         yield phrases.STANDS[now].to(lang)
     if why and now in phrases.BECAUSE:
         yield phrases.BECAUSE[now].to(lang).format(why)
+    if now in _ON_HOLD:
+        for one in alert.data_dates or ():
+            if one.stalled and one.newest_on:
+                who = phrases.OWN_BANK.to(lang) if alert.banks == [one.bank_id] and alert.loans else one.bank_id
+                yield phrases.DATA_UNTIL.to(lang).format(who, day_text(day_of_text(one.newest_on), today, lang))
     if now == "closed":
         yield phrases.STOPPED.to(lang).format(day_text(today, today, lang), why)
         remains = "" if alert.reason == "loan_closed" else phrases.RISK_REMAINS.to(lang)

@@ -75,6 +75,9 @@ BECAUSE: Mapping[str, Words] = {
     "ended": Words("{}，预警终止", "ended: {}"),
     "retracted": Words("{}，预警撤回", "withdrawn: {}"),
 }
+# Whose data has stopped, and the day of its newest transaction.
+OWN_BANK = Words("本行", "the own bank")
+DATA_UNTIL = Words("{0}流水至{1}", "data of {0} ends on {1}")
 STOPPED = Words("{0}停止推送：{1}", "delivery ends on {0}: {1}")
 # How the condition of an open episode stands: {0} is its level, {1} what clears it, {2} what its evidence leaves open.
 STANDINGS: Mapping[str, Words] = {

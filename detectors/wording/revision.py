@@ -10,6 +10,7 @@ from domain.outputs import (
     AlertState,
     CaseLine,
     CaseState,
+    DataDate,
     Evidence,
     LoanOfAlert,
     LoansMore,
@@ -75,6 +76,8 @@ class Revision(Protocol):
     def true_closes(self) -> int | msgspec.UnsetType: ...
     @property
     def clear_closes(self) -> int | msgspec.UnsetType: ...
+    @property
+    def data_dates(self) -> Sequence[DataDate] | msgspec.UnsetType: ...
 
 
 def phase(alert: Revision) -> str:

@@ -39,6 +39,7 @@ from domain.outputs import (
     AlertState,
     CaseLine,
     CaseState,
+    DataDate,
     Evidence,
     LoanOfAlert,
     LoansMore,
@@ -346,6 +347,7 @@ class _Open:
     case_lines: Sequence[CaseLine] | UnsetType = UNSET
     true_closes: int | UnsetType = UNSET
     clear_closes: int | UnsetType = UNSET
+    data_dates: Sequence[DataDate] | UnsetType = UNSET
 
     @property
     def case_severity(self) -> Severity:

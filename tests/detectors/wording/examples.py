@@ -20,7 +20,7 @@ from detectors.wording.numbers import band_zh
 from detectors.wording.revision import elsewhere_id
 from domain.calendar import DAY_MS, day_start_ms
 from domain.language import LANGS
-from domain.outputs import Alert, CaseLine, Evidence, LoanOfAlert, Severity
+from domain.outputs import Alert, CaseLine, DataDate, Evidence, LoanOfAlert, Severity
 
 OPENED_DAY, TODAY = 20_100, 20_200  # 2025-01-12 and 2025-04-22
 BANK = "C1010211000012"
@@ -357,6 +357,10 @@ def _once() -> Iterator[tuple[str, Alert]]:
         "stale",
         revision("EWS03_three_falling_months", "orange", recovered, state="stale", reason="feed.stalled", revision=2),
     )
+    stalled = {"data_dates": [DataDate(bank_id=BANK, newest_on="2025-04-19", stalled=True)]}
+    for to in ({}, {"loans": [LOAN]}):
+        yield "stale", revision(collapse, "orange", numbers, state="stale", reason="feed.stalled", revision=2,
+                                **stalled, **to)  # fmt: skip
     yield "raised again", revision(collapse, "orange", numbers, reason="recurred", revision=6)
     yield "resumed", revision(collapse, "orange", numbers, revision=3)
     for reason in ("returned", "late", "corrected"):
