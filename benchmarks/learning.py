@@ -246,17 +246,20 @@ def _append(settings: Settings, event: LogEvent) -> None:
 def _switch(settings: Settings, trained: Snapshot, scale: float) -> dict[str, Any]:
     """Return what a control record that activates a model costs a partition, against a batch of records.
 
-    The first partition of a worker to come to it fetches the model's bytes from Kafka, the others have them at hand.
+    The prior and the trained model take turns, so that each switch moves scores. The first partition of a worker to
+    come to a model fetches its bytes from Kafka, the others have them at hand. What a switch costs the batch after it,
+    whose scores are all new, is counted too.
     """
     bootstrap = settings.kafka.bootstrap
     bodies = [
-        msgspec.structs.replace(trained, trained_labels_count=n, intercept_micro=trained.intercept_micro + n).encode()
-        for n in range(2 * SWITCHES)
+        msgspec.structs.replace(model, trained_labels_count=n, intercept_micro=model.intercept_micro + n).encode()
+        for model in (prior_snapshot(), trained)
+        for n in range(SWITCHES)
     ]
     with _outbox(bootstrap) as outbox:
         ids = [publish(outbox, topics.MODEL, body) for body in bodies]
     decoded = dict(zip(ids[SWITCHES:], bodies[SWITCHES:], strict=True))
-    spent: dict[str, list[float]] = {"first_switch": [], "switch": [], "batch": []}
+    spent: dict[str, list[float]] = {"first_switch": [], "switch": [], "batch": [], "after": []}
 
     def snapshot_of(model_id: str) -> Snapshot:
         if model_id in decoded:
@@ -266,7 +269,7 @@ def _switch(settings: Settings, trained: Snapshot, scale: float) -> dict[str, An
     world = World(seed=3, enterprises=max(20, round(2_500 * scale)), partitions=1, warm_days=60, timed_days=5)
     partition, offset = Partition(0, snapshot_of), 0
     activations = [(name, one) for pair in zip(ids, ids[SWITCHES:], strict=False) for name, one in _named(pair)]
-    records = 0
+    records, kind = 0, "batch"
     for whole in PartitionLog(world, 0).chunks(timed=True):
         for chunk in whole.pieces(BATCH_RECORDS):
             values = [(None, row.value, HEADERS, 0) for row in chunk.rows(range(len(chunk)))]
@@ -274,21 +277,25 @@ def _switch(settings: Settings, trained: Snapshot, scale: float) -> dict[str, An
             offset += len(values)
             if len(values) < BATCH_RECORDS * 3 // 4 and scale >= 1.0:
                 continue  # the last ones before a tick
-            spent["batch"].append(seconds)
-            records += len(values)
-            if activations and len(spent["batch"]) > 1:
+            spent[kind].append(seconds)
+            records += len(values) if kind == "batch" else 0
+            switches = kind == "batch" and activations and len(spent["batch"]) > 1
+            kind = "after" if switches else "batch"
+            if switches:
                 name, model_id = activations.pop(0)
                 spent[name].append(_applied(partition, offset, [_activation(model_id)]))
                 offset += 1
                 if partition.model_id != model_id:
                     raise RuntimeError(f"model {model_id} did not come into force")
     of = {name: median(times) for name, times in spent.items() if times}
+    stall_s = of["switch"] + max(0.0, of["after"] - of["batch"])
     return {
         "switches": len(spent["switch"]),
         "batch_records": round(records / len(spent["batch"])),
         "batch_ms": round(1e3 * of["batch"], 2),
         "switch_ms": round(1e3 * of["switch"], 2),
-        "switch_to_batch": round(of["switch"] / of["batch"], 3),
+        "batch_after_ms": round(1e3 * of["after"], 2),
+        "switch_to_batch": round(stall_s / of["batch"], 3),
         "first_switch_ms": round(1e3 * of["first_switch"], 2),
     }
 

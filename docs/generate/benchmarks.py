@@ -185,7 +185,8 @@ _FIGURES = {
         "month_memory_bytes": "the month, memory at the most, bytes",
         "batch_ms": "batch of records in score, ms",
         "switch_ms": "switch of model of a partition, ms",
-        "switch_to_batch": "switch of model over a batch",
+        "batch_after_ms": "batch of records after a switch, ms",
+        "switch_to_batch": "switch of model, with what it adds to the batch after it, over a batch",
         "first_switch_ms": "first switch of a worker, which fetches the model, ms",
     },
     "two_commands": {
