@@ -214,7 +214,29 @@ def readme() -> str:
     """Return `benchmarks/README.md`."""
     parts = {name: _current(name) for name in _TITLES if not name.startswith("determinism")}
     determinism = (f"*{_TITLES[name]}.* {_current(name)}" for name in _TITLES if name.startswith("determinism"))
-    return fill("benchmarks.md.in", {"summary": _summary(), "determinism": "\n\n".join(determinism), **parts})
+    more = {"summary": _summary(), "determinism": "\n\n".join(determinism), "warning_score_worlds": _score_by_world()}
+    return fill("benchmarks.md.in", more | parts)
+
+
+def _score_by_world() -> str:
+    """Return the learned score of each world: what it catches against the best offline model, and its calibration."""
+    found = json.loads((HISTORY.parent / "warning_score.json").read_text(encoding="utf-8"))
+    lines = []
+    for world in found["worlds"]:
+        champion, offline = world["accepted"], world["prior"]["caught"]
+        cells = []
+        for budget in (12, 24, 50):
+            ours = champion["caught"][f"probability, {budget}"]["30"]
+            best = max(offline[f"{model}, {budget}"]["30"]["value"] for model in ("lightgbm", "stumps"))
+            cells.append(f"{ours['value']:.0%} / {best:.0%}")
+        auc, ratio = champion["auc"]["probability, 95 days"], champion["calibration"][0]["ratio"]
+        lines.append((world["name"], f"{ours['n']}", *cells, _interval(auc, 3), _interval(ratio, 2)))
+    heads = ("world", "defaults", "at 12 a month", "at 24", "at 50", "AUC at 95 days", "expected over observed")
+    return table(heads, lines)
+
+
+def _interval(one: dict[str, float], digits: int) -> str:
+    return f"{one['value']:.{digits}f} ({one['low']:.{digits}f}–{one['high']:.{digits}f})"
 
 
 def history() -> str:
