@@ -37,8 +37,13 @@ def show(args: argparse.Namespace) -> int:
     for each in listed:
         print(_line(each))
     evaluated = sum(each["state"] == "evaluated" for each in listed)
-    others = len(listed) - evaluated
-    print(f"{rules_id}: {say(f'{evaluated} 个参与评估，{others} 个等待', f'{evaluated} are evaluated, {others} wait')}")
+    waiting = sum(bool(each["waits_for"]) for each in listed)
+    disabled = len(listed) - evaluated - waiting
+    counted = say(
+        f"{evaluated} 个参与评估，{disabled} 个停用，{waiting} 个等待输入",
+        f"{evaluated} are evaluated, {disabled} are disabled, {waiting} wait for inputs",
+    )
+    print(f"{rules_id}: {counted}")
     for line in _case(artefact.case):
         print(line)
     return 0
