@@ -165,7 +165,7 @@ def _page(one: Explanation, partition: int, settings: Settings) -> Iterator[str]
         yield f"  {_indicator(indicator)}"
     yield ""
     yield from _case(one, settings)
-    yield from _episodes(one, settings)
+    yield from episode_lines(one, settings)
     yield from _loans(one, settings)
     counts = one.counts
     yield say(
@@ -326,7 +326,8 @@ def _line(line: CaseLine) -> str:
     return f"{words}  {say('，', ', ').join(said)}"
 
 
-def _episodes(one: Explanation, settings: Settings) -> Iterator[str]:
+def episode_lines(one: Explanation, settings: Settings) -> Iterator[str]:
+    """Yield the open episodes as they are shown, and how many times one found no place."""
     yield say("未解除的预警", "open episodes") + ("" if one.episodes else say("：无", ": none"))
     for episode in one.episodes:
         bank = "" if episode.bank_id is None else f" {_bank(settings, episode.bank_id)}"
@@ -335,6 +336,11 @@ def _episodes(one: Explanation, settings: Settings) -> Iterator[str]:
             f"{say('自', 'since')} {time_text(episode.opened_ms)}"
         )
         yield f"    {episode.sentences[language()]}"
+    if one.episode_overflow:
+        yield say(
+            f"  有信号因位置不足未立为预警：{one.episode_overflow} 次",
+            f"  signals that found no place: {one.episode_overflow} times",
+        )
     yield ""
 
 

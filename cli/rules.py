@@ -8,9 +8,11 @@ make  compiles FILE, a CSV with the columns of config/signals.csv, and writes th
       named by line, row, column and character. --emit close: score records at day closes alone; --step: the points
       that a score moves before one goes out. --points, --findings, --cases: files with the columns and keys of
       config/case_points.csv, findings.csv and cases.toml, which make the case table. Without --points, what the
-      packaged one says of signals that FILE lacks is left out
+      packaged one says of signals that FILE lacks is left out. --budget: the cut-offs that the curve of the case table
+      has at so many orange and red cases of 1,000 borrowers a month, as show lists it; for curves that fit has drawn
 fit   replays recorded logs, each with its truth, and fits the points of the packaged case table to what became of the
-      borrowers; cut-offs follow from its budget. Writes case_points.csv and cases.toml to --output
+      borrowers; cut-offs follow from its budget, and those of other budgets stand in its curve. Writes
+      case_points.csv and cases.toml to --output
 
 Example: xinliu rules fit events.log --truth events.log.truth.csv --output fitted
          xinliu rules make signals.csv --points fitted/case_points.csv --cases fitted/cases.toml --output rules.json
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cli.numbers import output_of, points_of
+from cli.numbers import count_of, output_of, points_of
 from cli.rules_fit import add_fit, fit
 from cli.rules_show import show
 from cli.words import say
@@ -49,8 +51,9 @@ make  编译 FILE（CSV，列与 config/signals.csv 相同），写到 --output�
       --emit close：只在日终输出评分；--step：评分变动几分才输出一条
       --points、--findings、--cases：案件表，格式同 config/ 中的 case_points.csv、findings.csv 和 cases.toml；
       不给 --points 时用程序自带的分值，FILE 中没有的信号略去
+      --budget：每千户借款企业每月橙、红案件的件数，各级界线取案件表曲线在该处的值（曲线须由 fit 算出，show 可见）
 fit   重放记录下来的日志（每个配一个真值文件），按借款企业的结果拟合案件表的分值，
-      并按其案件预算定出各级界线；在 --output 文件夹中写 case_points.csv 和 cases.toml
+      并按其案件预算定出各级界线，其他预算的界线写在曲线里；在 --output 文件夹中写 case_points.csv 和 cases.toml
 
 例：xinliu rules fit events.log --truth events.log.truth.csv --output fitted
     xinliu rules make signals.csv --points fitted/case_points.csv --cases fitted/cases.toml --output rules.json
@@ -72,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--output", type=output_of, required=True)
     make.add_argument("--emit", choices=("move", "close"), default="move")
     make.add_argument("--step", type=points_of, default=3.0, metavar="POINTS")
+    make.add_argument("--budget", type=count_of, metavar="CASES")
     for option, table in ("--points", "case_points.csv"), ("--findings", "findings.csv"), ("--cases", "cases.toml"):
         said = say("用此文件代替程序自带的 config/%s", "take this file instead of the packaged config/%s") % table
         for action in listing, make:
@@ -96,18 +100,23 @@ def _make(args: argparse.Namespace) -> int:
     from config.whole_file import write_whole
 
     case = args.points, args.findings, args.cases
-    artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000), case)
+    artefact, rules = read_table(args.file, args.emit, round(args.step * 1_000), case, args.budget)
     write_whole(args.output, artefact.encode())
     print(rules.id)
     return 0
 
 
 def read_table(
-    path: Path | None, mode: str, step_milli: int, case: CasePaths = (None, None, None)
+    path: Path | None,
+    mode: str,
+    step_milli: int,
+    case: CasePaths = (None, None, None),
+    budget: int | None = None,
 ) -> "tuple[RulesArtefact, RuleSet]":
     """Return the artefact that files make, and the same compiled. A ValueError names the place of a mistake.
 
-    path: signals. case: points, findings and the rest of the case table. The packaged file for each None.
+    path: signals. case: points, findings and the rest of the case table. The packaged file for each None. budget: of
+    orange and red cases, in place of the table's own.
     """
     from config.catalogue import signal_rows, signals
     from detectors.rules.artefact import Emission, RulesArtefact, compiled
@@ -119,7 +128,8 @@ def read_table(
     except ValueError as error:
         raise ValueError(f"{path or 'signals.csv'}: {error}") from error
     source = case_source(rows, case)
-    artefact = RulesArtefact(signals=rows, emission=emission, case=source.table)
+    table = source.table if budget is None else source.table.at_budget(budget)
+    artefact = RulesArtefact(signals=rows, emission=emission, case=table)
     return artefact, compiled(
         artefact,
         content_id(artefact.encode()),

@@ -37,8 +37,13 @@ def show(args: argparse.Namespace) -> int:
     for each in listed:
         print(_line(each))
     evaluated = sum(each["state"] == "evaluated" for each in listed)
-    others = len(listed) - evaluated
-    print(f"{rules_id}: {say(f'{evaluated} 个参与评估，{others} 个等待', f'{evaluated} are evaluated, {others} wait')}")
+    waiting = sum(bool(each["waits_for"]) for each in listed)
+    disabled = len(listed) - evaluated - waiting
+    counted = say(
+        f"{evaluated} 个参与评估，{disabled} 个停用，{waiting} 个等待输入",
+        f"{evaluated} are evaluated, {disabled} are disabled, {waiting} wait for inputs",
+    )
+    print(f"{rules_id}: {counted}")
     for line in _case(artefact.case):
         print(line)
     return 0
@@ -134,10 +139,12 @@ def _case(table: "CaseTable | None") -> Iterator[str]:
     most, yellow = table.budget.orange_red_per_1000_month, table.budget.yellow_per_1000_month
     yield say(f"每千户每月案件限额：橙、红 {most}，黄 {yellow}",
               f"budget of cases, of 1,000 borrowers a month: {most} orange or red, {yellow} yellow")  # fmt: skip
-    for count, *shares in table.curve:
-        caught, precision = (f"{ppm / 1_000_000:.1%}" for ppm in shares)
-        yield say(f"  每千户每月 {count} 件：覆盖违约 {caught}，准确率 {precision}",
-                  f"  at {count} a month: {caught} of defaults caught, {precision} precision")  # fmt: skip
+    for count, *rest in table.curve:
+        caught, precision = (f"{ppm / 1_000_000:.1%}" for ppm in rest[:2])
+        at = [f"{say(*_LEVELS[each])} ≥ {cut}" for each, cut in zip(SEVERITIES, rest[2:], strict=False)]
+        brings = say(f"  每千户每月 {count} 件：覆盖违约 {caught}，准确率 {precision}",
+                     f"  at {count} a month: {caught} of defaults caught, {precision} precision")  # fmt: skip
+        yield f"{brings}; {', '.join(at)}" if at else brings
     times = table.deadlines
     by_level = ", ".join(f"{say(*_LEVELS[each])} {_deadline(getattr(times, each))}" for each in SEVERITIES)
     first, then = times.head_office_after_days, times.supervisor_after_days

@@ -19,12 +19,18 @@ from domain.outputs import SEVERITIES, Severity
 FINDINGS_MAX = 16
 ANCHORS_MAX = 8
 MILLI = 1_000
-Logit = Annotated[int, msgspec.Meta(ge=-30 * MILLI, le=30 * MILLI)]
+LOGIT_MAX = 30 * MILLI
+BUDGET_MAX = 1_000
+Logit = Annotated[int, msgspec.Meta(ge=-LOGIT_MAX, le=LOGIT_MAX)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=20 * MILLI)]  # of a signal: thousandths of a logit
 Score = Annotated[int, msgspec.Meta(ge=400 * MILLI, le=700 * MILLI)]
 Move = Annotated[int, msgspec.Meta(ge=-300, le=300)]
+Cases = Annotated[int, msgspec.Meta(ge=1, le=BUDGET_MAX)]  # of 1,000 borrowers a month
 Days = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Ppm = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+# Cases of 1,000 borrowers a month, defaults caught (ppm), precision (ppm); then the cut-offs yellow, orange, red, which
+# tables of before have not. What each number may be: detectors/rules/claim.py.
+CurvePoint = Annotated[tuple[int, ...], msgspec.Meta(min_length=3, max_length=6)]
+WITH_CUTOFFS = 6
 Id = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _HARD_RULES = tuple(f"alone_{severity}" for severity in SEVERITIES)
@@ -59,8 +65,8 @@ class StandsAlone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cases that a desk can deal with: opened or made graver, of 1,000 borrowers a month."""
 
-    orange_red_per_1000_month: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
-    yellow_per_1000_month: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+    orange_red_per_1000_month: Cases
+    yellow_per_1000_month: Cases
 
 
 class Deadline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,9 +100,30 @@ class CaseTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cured_to: Severity = "yellow"  # a higher case eases to it at once where all its episodes wait
     cooldown_days: Annotated[int, msgspec.Meta(ge=0, le=255)]
     budget: Budget
-    curve: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=1_000)], Ppm, Ppm], ...]  # cases, caught, precision
+    curve: tuple[CurvePoint, ...]  # what other budgets bring, ascending
     deadlines: Deadlines
     evidence: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+
+    def at_budget(self, cases: int) -> "CaseTable":
+        """Return the table with the cut-offs that the curve has at so many orange and red cases, and with that budget.
+
+        Between two points they are linear, rounded down. cases: of 1,000 borrowers a month. Raise ValueError where the
+        curve has no cut-offs, or does not reach so far.
+        """
+        if not self.curve or any(len(point) != WITH_CUTOFFS for point in self.curve):
+            raise ValueError(f"budget {cases}: this curve has no cut-offs; run xinliu rules fit")
+        first, last = self.curve[0][0], self.curve[-1][0]
+        if not first <= cases <= last:
+            raise ValueError(f"budget {cases}: the curve goes from {first} to {last} cases of 1,000 borrowers a month")
+        low = max(point for point in self.curve if point[0] <= cases)
+        high = min(point for point in self.curve if point[0] >= cases)
+        step, whole = cases - low[0], max(1, high[0] - low[0])
+        cut = [at + (to - at) * step // whole for at, to in zip(low[3:], high[3:], strict=True)]
+        return msgspec.structs.replace(
+            self,
+            cutoffs_milli=Cutoffs(**dict(zip(SEVERITIES, cut, strict=True))),
+            budget=msgspec.structs.replace(self.budget, orange_red_per_1000_month=cases),
+        )
 
     def of_signals(self, ids: frozenset[str]) -> "CaseTable":
         """Return the table without what it says of other signals."""

@@ -7,14 +7,14 @@ from config.wordings import signal_names
 from dashboard.reports import reading
 from dashboard.reports.basis import Basis, Period, basis_of, named
 from dashboard.reports.book import Book, Cell, Column, Table
-from dashboard.reports.reading import NOBODY, Borrower, CaseKey, Customer, Life
+from dashboard.reports.reading import NOBODY, Borrower, Customer, Life, LifeKey
 from detectors.wording.desk import DISPOSITIONS, ESCALATIONS, STATES
 from domain.calendar import date_of
 from domain.language import Lang
 from domain.outputs import SEVERITIES
 from sinks.clickhouse import Connection
 
-Told = Mapping[CaseKey, list[tuple[str, Sequence[int]]]]
+Told = Mapping[LifeKey, Sequence[str]]  # the signals that a bank was told of, by life of a case
 
 
 def ledger(db: Connection, banks: Sequence[Bank], bank: Bank | None, period: Period, lang: Lang) -> Book:
@@ -61,8 +61,7 @@ def overdue_days(life: Life, day: int) -> int | None:
 
 def signals_of(life: Life, told: Told, lang: Lang) -> str:
     """Return the names of the signals that a bank was told of in a life of a case."""
-    of_life = [name for name, times in told.get(life.key, ()) if any(at >= life.opened_ms for at in times)]
-    names = signal_names()
+    of_life, names = told.get(life.life_key, ()), signal_names()
     return ("、" if lang == "zh" else ", ").join(names[name].to(lang) if name in names else name for name in of_life)
 
 

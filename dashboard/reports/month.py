@@ -182,9 +182,8 @@ def _by_signal(basis: Basis, period: Period, found: Found) -> Table:
     t, names = basis.t, signal_names()
     counts: dict[str, Counter[str]] = {}
     for life in judged_in(found, period):
-        for name, times in found.told.get(life.key, ()):
-            if any(at >= life.opened_ms for at in times):
-                counts.setdefault(name, Counter())[life.disposition or ""] += 1
+        for name in found.told.get(life.life_key, ()):
+            counts.setdefault(name, Counter())[life.disposition or ""] += 1
     rows: list[list[Cell]] = []
     for name, by in sorted(counts.items()):
         confirmed, false = by["confirmed"], by["false_alarm"]

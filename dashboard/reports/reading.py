@@ -20,6 +20,7 @@ _LOAN_DAY = f"intDiv({_MS}(event_time) + {ZONE_OFFSET_MS}, {DAY_MS})"
 _PLACE = "(event_time, log_offset)"
 _EVER = 2**31 - 1  # a day number after every other
 CaseKey = tuple[str, str]  # bank, case_id
+LifeKey = tuple[str, str, int]  # and when the life was opened, ms
 Borrower = tuple[str, str]  # bank, enterprise
 
 
@@ -51,6 +52,10 @@ class Life(NamedTuple):
     @property
     def key(self) -> CaseKey:
         return self.bank_id, self.case_id
+
+    @property
+    def life_key(self) -> LifeKey:
+        return self.bank_id, self.case_id, self.opened_ms
 
     @property
     def borrower(self) -> Borrower:
@@ -205,21 +210,20 @@ def moves(
     return found
 
 
-def signals_told(db: Connection, bank: str, up_to: int) -> dict[CaseKey, list[tuple[str, Sequence[int]]]]:
-    """Return, by case, (signal, times in ms at which the bank was told of it) in the order of the first one.
+def signals_told(db: Connection, bank: str, up_to: int) -> dict[LifeKey, list[str]]:
+    """Return, by life of a case, the signals that the bank was told of in it, in the order of the first time.
 
     Of a revision these are its own signal, and those that the case was made of. Notices of other banks are left out.
     """
-    query = f"""SELECT bank_id, case_id, name, arraySort(groupArray({_MS}(as_of))) AS times FROM (
-            SELECT bank_id, case_id, as_of, arrayJoin(arrayConcat([toString(signal)],
+    query = f"""SELECT bank_id, case_id, {_MS}(life_opened_at) AS opened, name FROM (
+            SELECT bank_id, case_id, life_opened_at, as_of, arrayJoin(arrayConcat([toString(signal)],
                 arrayFilter(one -> NOT startsWith(one, 'score.'), arrayMap(one -> toString(one), case_names))
             )) AS name
-            FROM {db.database}.alert_told FINAL
-            WHERE {OF_BANK} AND log_offset >= 0 AND case_id != '' AND {day_before("as_of")} <= {{up_to:Int32}}
-        ) GROUP BY bank_id, case_id, name ORDER BY bank_id, case_id, times[1], name"""
-    found: dict[CaseKey, list[tuple[str, Sequence[int]]]] = {}
-    for bank_id, case_id, name, times in db.rows(query, {"bank": bank, "up_to": up_to}):
-        found.setdefault((bank_id, case_id), []).append((name, times))
+            FROM {db.database}.told_in_life WHERE {OF_BANK} AND {day_before("as_of")} <= {{up_to:Int32}}
+        ) GROUP BY bank_id, case_id, opened, name ORDER BY bank_id, case_id, opened, min(as_of), name"""
+    found: dict[LifeKey, list[str]] = {}
+    for bank_id, case_id, opened_ms, name in db.rows(query, {"bank": bank, "up_to": up_to}):
+        found.setdefault((bank_id, case_id, opened_ms), []).append(name)
     return found
 
 

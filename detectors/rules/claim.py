@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from config.case_table import ANCHORS_MAX, CaseTable, Deadlines
+from config.case_table import ANCHORS_MAX, BUDGET_MAX, LOGIT_MAX, WITH_CUTOFFS, CaseTable, Deadlines
 from config.catalogue import SignalRow
 from detectors.case_life import NO_DATE
 from detectors.rules.conditions import RuleError
 from detectors.rules.program import CLAIM_ANCHORS, NO_FINDING, Rules, group_of, key_of
+from detectors.snapshot import MICRO
 from domain.outputs import SEVERITIES
 
 assert ANCHORS_MAX == CLAIM_ANCHORS
@@ -90,8 +91,24 @@ def _mistakes(table: CaseTable, rows: dict[str, SignalRow]) -> Iterator[tuple[st
         yield "cutoffs_milli", f"yellow, orange, red do not ascend: {_list((cut.yellow, cut.orange, cut.red))}"
     yield from _findings(table, rows)
     yield from _hard_rules(table, rows)
-    if not all(low[0] < high[0] for low, high in itertools.pairwise(table.curve)):
-        yield "curve", f"numbers of cases do not ascend: {_list(each[0] for each in table.curve)}"
+    yield from _curve(table)
+
+
+def _curve(table: CaseTable) -> Iterator[tuple[str, str]]:
+    points = table.curve
+    if not all(low[0] < high[0] for low, high in itertools.pairwise(points)):
+        yield "curve", f"numbers of cases do not ascend: {_list(each[0] for each in points)}"
+    if {len(each) for each in points} not in ({3}, {WITH_CUTOFFS}, set()):
+        yield "curve", "points are not all of three numbers, or all of six"
+    for cases, *shares in (each[:3] for each in points):
+        if not 0 <= cases <= BUDGET_MAX or not all(0 <= ppm <= MICRO for ppm in shares):
+            yield "curve", f"not a number of cases up to {BUDGET_MAX} and two shares in ppm: {_list((cases, *shares))}"
+    cuts = [each[3:] for each in points if len(each) == WITH_CUTOFFS]
+    for cut in cuts:
+        if list(cut) != sorted(set(cut)) or max(map(abs, cut)) > LOGIT_MAX:
+            yield "curve", f"cut-offs yellow, orange, red do not ascend, or are no logits: {_list(cut)}"
+    if any(after > before for low, high in itertools.pairwise(cuts) for before, after in zip(low, high, strict=True)):
+        yield "curve", "a cut-off rises with the number of cases"
 
 
 def _findings(table: CaseTable, rows: dict[str, SignalRow]) -> Iterator[tuple[str, str]]:

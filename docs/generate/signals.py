@@ -39,14 +39,19 @@ _CONTEXT = {
 
 def page() -> str:
     """Return the page."""
-    waiting = _waiting()
+    waiting = {row.id: ", ".join(waits_for(parse_row(row, row.id))) for row in signals()}
     catalogue = rows("signals.csv")
+    with_inputs = sum(not waits for waits in waiting.values())
+    evaluated = _evaluated(catalogue, waiting).total()
     families = dict.fromkeys(row["family"] for row in catalogue)
     return fill(
         "signals.md.in",
         {
             "total": str(len(catalogue)),
-            "evaluated": str(sum(not waits for waits in waiting.values())),
+            "with_inputs": str(with_inputs),
+            "disabled": str(with_inputs - evaluated),
+            "evaluated": str(evaluated),
+            "waiting": str(len(catalogue) - with_inputs),
             "summary": _summary(catalogue, waiting),
             "seen_days_max": str(SEEN_DAYS_MAX),
             "held_closes_max": str(HELD_CLOSES_MAX),
@@ -59,18 +64,14 @@ def page() -> str:
     )
 
 
-def _waiting() -> dict[str, str]:
-    """Return by signal what it waits for; empty where it is evaluated."""
-    found = {}
-    for number, row in enumerate(signals(), 2):
-        missing = waits_for(parse_row(row, f"signals.csv line {number}"))
-        found[row.id] = ", ".join(missing) if row.enabled else "disabled"
-    return found
+def _evaluated(catalogue: list[Row], waiting: dict[str, str]) -> Counter[str]:
+    """Count the signals that are evaluated, by family: those that are enabled and have all their inputs."""
+    return Counter(row["family"] for row in catalogue if row["enabled"] == "yes" and not waiting[row["id"]])
 
 
 def _summary(catalogue: list[Row], waiting: dict[str, str]) -> str:
     total = Counter(row["family"] for row in catalogue)
-    evaluated = Counter(row["family"] for row in catalogue if not waiting[row["id"]])
+    evaluated = _evaluated(catalogue, waiting)
     return table(
         ("family", "signals", "evaluated"),
         ((code(family), str(total[family]), str(evaluated[family])) for family in total),
@@ -161,6 +162,7 @@ def _signal(row: Row, waits: str) -> str:
         ("finding", next((each.name_en for each in claim.findings if row["id"] in each.signals), "")),
         ("points", ", ".join(f"{level} {its}" for level, its in points if row[f"condition_{level}"])),
         ("stands alone", ", ".join(f"{rule.at}: {rule.level}" for rule in claim.alone if rule.signal == row["id"])),
+        ("ships disabled", "" if row["enabled"] == "yes" else "yes"),
         ("waits for", waits),
     ]
     return f"### {row['id']}\n\n{row['name_en']} {row['name_zh']}\n\n" + table(

@@ -1,5 +1,6 @@
 """Cut-offs of a case's levels that follow from a budget, and the curve of what more or fewer cases would catch."""
 
+import msgspec
 import numpy as np
 
 from config.case_table import Budget
@@ -30,12 +31,17 @@ def with_orange_of(worlds: list[Judged], claim: Claim, cases: float) -> Claim:
     return _lowest(worlds, claim, ORANGE, RED, cases, high)
 
 
-def curve(worlds: list[Judged], claim: Claim) -> tuple[tuple[int, int, int], ...]:
-    """Return (orange and red cases of 1,000 borrowers a month, defaults caught ppm, precision ppm) at other budgets."""
-    found = []
+def curve(worlds: list[Judged], claim: Claim, budget: Budget) -> tuple[tuple[int, ...], ...]:
+    """Return what other budgets of orange and red cases bring: points of the curve of a case table, with cut-offs.
+
+    The budget of yellow cases stays. A cut-off never rises with the number of cases.
+    """
+    found, cut = [], np.full_like(claim.cut, NEVER_CUT)
     for cases in CURVE:
-        at = worth(worlds, _with_high(worlds, claim, cases))
-        found.append((cases, _ppm(at.caught), _ppm(at.precision)))
+        at = with_cutoffs(worlds, claim, msgspec.structs.replace(budget, orange_red_per_1000_month=cases))
+        cut = np.minimum(cut, at.cut)
+        brings = worth(worlds, at._replace(cut=cut))
+        found.append((cases, _ppm(brings.caught), _ppm(brings.precision), *map(int, cut[1:])))
     return tuple(found)
 
 

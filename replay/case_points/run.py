@@ -42,7 +42,7 @@ def fit(worlds: list[Judged], table: CaseTable, say: Progress) -> tuple[CaseTabl
     claim = with_cutoffs(worlds, claim, table.budget)
     brings = worth(worlds, claim)
     say("drawing the curve")
-    return _table(table, claim, curve(worlds, claim)), brings
+    return _table(table, claim, curve(worlds, claim, table.budget)), brings
 
 
 def _rows(worlds: list[Judged]) -> tuple[Snapshots, Flags, Flags]:
@@ -87,7 +87,7 @@ def _milli(logits: Floats) -> npt.NDArray[np.int32]:
     return np.rint(logits * 1_000).astype(np.int32)
 
 
-def _table(table: CaseTable, claim: Claim, drawn: tuple[tuple[int, int, int], ...]) -> CaseTable:
+def _table(table: CaseTable, claim: Claim, drawn: tuple[tuple[int, ...], ...]) -> CaseTable:
     points = {name: tuple(claim.points[s, 1:].tolist()) for s, name in enumerate(SIGNALS)}
     return msgspec.structs.replace(
         table,

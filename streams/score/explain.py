@@ -166,6 +166,7 @@ class Explanation:
     indicators: list[Indicator]
     case: CaseNow | None  # None: the rules in force have no claim
     episodes: list[Episode]
+    episode_overflow: int  # times that a signal found no place for an episode
     loans: list[Loan]
     loan_overflow: int  # times that a lender or an open loan found no place
     loan_overflow_day: int | None  # day number of the newest; None: never
@@ -223,6 +224,7 @@ def explain(
         indicators=_indicators(x, points, card.weight_milli.tolist()),
         case=case_now(enterprise_id, row, x, rules, bank_id),
         episodes=_episodes(enterprise_id, row, x, rules),
+        episode_overflow=int(row["episode_overflow"]),
         loans=_loans(row),
         loan_overflow=int(row["loan_overflow"]),
         loan_overflow_day=int(row["loan_overflow_day"]) if row["loan_overflow"] else None,

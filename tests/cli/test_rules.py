@@ -18,7 +18,7 @@ def test_show_lists_what_stands_and_what_waits(capsys):
     assert "EWS01_inflow_collapse" in out
     assert "EWS25_related_circular" in out
     assert "waits for circular_paths_30d_count" in out
-    assert packaged_rules().id in out
+    assert f"{packaged_rules().id}: 19 are evaluated, 2 are disabled, 29 wait for inputs" in out
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,34 @@ def test_a_table_makes_an_artefact_that_score_takes(tmp_path, capsys):
     assert (found.emission.mode, found.emission.step_milli) == ("close", 5_000)
     assert main(["rules", "make", str(file), "--output", str(made), "--step", "301"]) == 1
     assert "step_milli" in capsys.readouterr().err
+
+
+def test_a_budget_takes_the_cut_offs_of_the_curve_and_says_where_it_has_none(tmp_path, capsys):
+    file, cases, made = tmp_path / "rules.csv", tmp_path / "cases.toml", tmp_path / "rules.json"
+    file.write_text(CSV, encoding="utf-8")
+    make = ["rules", "make", str(file), "--output", str(made), "--budget"]
+    assert main([*make, "12"]) == 1
+    assert "budget 12: this curve has no cut-offs; run xinliu rules fit" in capsys.readouterr().err
+    packaged = files("config").joinpath("cases.toml").read_text(encoding="utf-8")
+    curve = "curve = [[10, 400000, 500000, -1000, 0, 1000], [13, 500000, 400000, -1500, -100, 1000]]"
+    cases.write_text(re.sub(r"(?m)^curve = .*$", curve, packaged), encoding="utf-8")
+    own = ["--cases", str(cases)]
+    found = {}
+    for budget in (10, 11, 12, 13):
+        assert main([*make, str(budget), *own]) == 0
+        capsys.readouterr()
+        shown = listed(capsys, str(made))["case"]
+        assert shown["budget"] == {"orange_red_per_1000_month": budget, "yellow_per_1000_month": 30}
+        found[budget] = tuple(shown["cutoffs_milli"].values())
+    assert found == {
+        10: (-1000, 0, 1000), 11: (-1167, -34, 1000), 12: (-1334, -67, 1000), 13: (-1500, -100, 1000),
+    }  # fmt: skip
+    assert main(["rules", "show", str(made)]) == 0
+    line = "  at 13 a month: 50.0% of defaults caught, 40.0% precision; yellow ≥ -1500, orange ≥ -100, red ≥ 1000"
+    assert line in capsys.readouterr().out.splitlines()
+    for beyond in ("9", "14"):
+        assert main([*make, beyond, *own]) == 1
+        assert f"budget {beyond}: the curve goes from 10 to 13 cases" in capsys.readouterr().err
 
 
 def listed(capsys, *args):

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from config.catalogue import signals
+from detectors.rules.conditions import parse_row, waits_for
+
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh-CN.md")
 DOCUMENTS = sorted(
@@ -61,6 +64,18 @@ def test_both_readmes_name_the_same_commands_and_links() -> None:
         return set(re.findall(r"\]\(([^)]+)\)", _text(name))) - set(READMES)
 
     assert links(english) == links(chinese)
+
+
+def test_readmes_and_the_catalogue_count_the_same_signals() -> None:
+    rows = signals()
+    having = [row for row in rows if not waits_for(parse_row(row, row.id))]
+    disabled, waiting = sum(not row.enabled for row in having), len(rows) - len(having)
+    said = f"{len(having)} of {len(rows)} have their inputs, {disabled} of these ship disabled"
+    (english,) = (line for line in _text("README.md").splitlines() if said in line)
+    assert f"the other {waiting} |" in english
+    said = f"{len(rows)} 个中的 {len(having)} 个输入齐备，其中 {disabled} 个出厂停用"
+    (chinese,) = (line for line in _text("README.zh-CN.md").splitlines() if said in line)
+    assert f"其余 {waiting} 个 |" in chinese
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

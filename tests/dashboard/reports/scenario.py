@@ -19,7 +19,7 @@ from config.case_table import packaged_case_table
 from config.settings import Bank, ClickHouseSettings, KafkaSettings, Settings
 from domain import topics
 from domain.calendar import date_of, day_start_ms
-from domain.events import CaseAction
+from domain.events import CaseAction, Gov
 from domain.outputs import CaseRecord, FeedHealth
 from sinks.clickhouse import Connection
 from sinks.kafka import MarkedOutbox
@@ -32,6 +32,7 @@ from streams.worker.worker import drive
 from tests.streams.score.kit import (
     BANK,
     FIRST_DAY,
+    GATEWAY,
     HEADERS,
     OTHER_BANK,
     applied,
@@ -129,6 +130,44 @@ def story() -> tuple[list[Any], Messages]:
     return one.records, by_topic(one.messages)
 
 
+@cache
+def comeback() -> tuple[list[Any], Messages]:
+    """Return the log and the messages of a case of E1 that comes back on the day on which it was disposed of.
+
+    Arrears are a false alarm on the eleventh day; some hours later a penalty reopens the case, which is confirmed; then
+    the loan is repaid, and both alerts end.
+    """
+    rules = dataclasses.replace(immediate_rules(), case=packaged_case_table().table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "packaged_rules", lambda: rules)
+        one = _Story()
+        one.send(authorization("a", "E1"), _lent("E1", 0, "granted", BANK))
+        for day in range(DAYS):
+            one.send(txn(f"E1-{day}", "E1", day, 5, 10**6))
+            if day == 10:
+                one.send(_lent("E1", day, "overdue", BANK, dpd=35))
+                _dispose(one, day, "false_alarm")
+                one.send(
+                    Gov(
+                        event_id="p", bank_id=GATEWAY, enterprise_id="E1", event="penalty", source="s",
+                        event_time=day_start_ms(FIRST_DAY + day) + 15 * 3_600_000,
+                    )
+                )  # fmt: skip
+            if day == 11:
+                _dispose(one, day, "confirmed")
+            if day == 12:
+                one.send(_lent("E1", day, "repaid", BANK, dpd=0))
+            one.send(tick(day))
+    return one.records, by_topic(one.messages)
+
+
+def _dispose(one: _Story, day: int, disposition: str) -> None:
+    one.act(day, "E1", "sign")
+    one.act(day, "E1", "begin")
+    one.act(day, "E1", "submit", disposition=disposition)
+    one.act(day, "E1", "approve", BEN)
+
+
 def settings(bootstrap: str, folder: Any) -> Settings:
     """Return those of an engine with the two banks and an archive in a folder."""
     return Settings(
@@ -138,9 +177,14 @@ def settings(bootstrap: str, folder: Any) -> Settings:
     )
 
 
-def archived(connection: Connection, *, days: int = DAYS, piece: int = 1_000_000) -> None:
-    """Have the archive's role store the story in pieces of so many records, and how far the banks' feeds are."""
-    records, messages = story()
+def archived(
+    connection: Connection, *, days: int = DAYS, piece: int = 1_000_000, told: tuple[list[Any], Messages] | None = None
+) -> None:
+    """Have the archive's role store the story in pieces of so many records, and how far the banks' feeds are.
+
+    told: another story's records and messages.
+    """
+    records, messages = told or story()
     health = [
         FeedHealth(
             bank_id=bank.bank_id, last_event_time=None, covered_up_to=FIRST_DAY + days - 1,

@@ -1,17 +1,22 @@
 """A recorded log, followed offline: cases as the engine has them, worth by signal, and a fit that finishes."""
 
+import json
+from importlib.resources import files as packaged_files
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from cli.main import main
 from config.case_table import Texts, case_table_of, packaged_case_table, packaged_texts
 from detectors.learning import statistics
+from domain.outputs import SEVERITIES
 from replay.backtest.signal_worth import by_signal, signal_worths
 from replay.backtest.worth import judge
 from replay.case_points import worlds
 from replay.case_points.claim import claim_of
+from replay.case_points.cutoffs import CURVE
 from replay.case_points.life import steps_under
 from tests.replay.backtest.kit import day_text, usual_story
 
@@ -73,3 +78,22 @@ def test_a_fit_of_a_recorded_log_finishes_and_writes_a_table(
     assert table.cutoffs_milli.yellow < table.cutoffs_milli.orange < table.cutoffs_milli.red
     assert table.points_milli.keys() == packaged_case_table().table.points_milli.keys()
     assert np.diff([list(each) for each in table.points_milli.values()], axis=1).min() >= 0
+    drawn = np.array(table.curve)
+    assert drawn.shape == (len(CURVE), 6)
+    assert (drawn[:, 0] == CURVE).all()
+    assert (np.diff(drawn[:, 3:], axis=1) > 0).all(), "yellow, orange, red ascend"
+    assert (np.diff(drawn[:, 3:], axis=0) <= 0).all(), "more cases, lower cut-offs"
+    assert (drawn[0, 3:5] > drawn[-1, 3:5]).all(), "red stays above all on so small a world"
+    own = tuple(msgspec.structs.astuple(table.cutoffs_milli))
+    assert own in {tuple(each[3:]) for each in table.curve}, "those of the table's own budget stand in it"
+    signals = str(packaged_files("config").joinpath("signals.csv"))
+    made_of = ["--points", str(tmp_path / "case_points.csv"), "--cases", str(tmp_path / "cases.toml")]
+    found = []
+    for budget in (3, 10, 36):
+        artefact = tmp_path / f"{budget}.json"
+        assert main(["rules", "make", signals, *made_of, "--budget", str(budget), "--output", str(artefact)]) == 0
+        case = json.loads(artefact.read_bytes())["case"]
+        assert case["budget"]["orange_red_per_1000_month"] == budget
+        found.append([case["cutoffs_milli"][severity] for severity in SEVERITIES])
+    assert (np.diff(found, axis=0) <= 0).all()
+    assert found[0] != found[2]

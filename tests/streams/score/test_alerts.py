@@ -6,6 +6,9 @@ import random
 import msgspec
 import pytest
 
+from cli.inspect import episode_lines
+from config.settings import Settings
+from detectors.prior import prior_snapshot
 from detectors.rules.artefact import RulesArtefact
 from detectors.rules.artefact import decode as decode_rules
 from detectors.scorecard import displayed
@@ -14,8 +17,10 @@ from domain import topics
 from domain.calendar import date_of, day_start_ms
 from domain.events import Control, Gov, Instalment, LogRecord
 from domain.outputs import SEVERITIES, Alert, Score
+from features.fields import EPISODES_MAX
 from streams.score import loop
 from streams.score.alerts import NO_OFFSET
+from streams.score.explain import explain
 from streams.score.partition import Partition
 from tests.streams.score.kit import (
     BANK,
@@ -512,6 +517,18 @@ def test_residency_changes_no_alert_and_no_byte(crowded, seed):
     assert said_again == said
     assert state_of(again) == state_of(kept)
     assert bool(kept.state["episode_overflow"][0]) == crowded
+
+
+def test_the_explanation_counts_the_episodes_that_found_no_place():
+    rules = many(40)
+    trade = [event for day in range(40) for event in (*(txn(f"t{day}-{j}", "E1", day, j) for j in range(2)), tick(day))]
+    partition, _ = run([control("activate", content_id(rules.encode())), *trade], (rules,))
+    in_force = decode_rules(rules.encode(), content_id(rules.encode()))
+    found = explain("E1", state_of(partition)["E1"], partition.saved, prior_snapshot(), in_force)
+    assert found.episode_overflow == partition.state["episode_overflow"][0] > 0
+    assert len(found.episodes) == EPISODES_MAX
+    (said,) = (line for line in episode_lines(found, Settings()) if "no place" in line)
+    assert said == f"  signals that found no place: {found.episode_overflow} times"
 
 
 def test_one_signal_of_a_lender_does_not_blind_the_next_one_to_its_loan_events():
