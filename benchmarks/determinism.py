@@ -51,7 +51,7 @@ def run(argv: list[str]) -> int:
 def _run(name: str) -> int:
     seed = random.SystemRandom().randrange(2**32)
     print(f"{name}: seed {seed}")
-    log = logs.make(seed, **PARTS[name].log)
+    log = logs.make(seed, **PARTS[name].log, desks=True)
     clean = run_in_memory(log)
     document = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

@@ -16,9 +16,10 @@ import msgspec
 from detectors.prior import prior_id, prior_snapshot
 from detectors.snapshot import Snapshot, content_id, decode
 from domain.calendar import DAY_MS, day_of_date, day_start_ms
-from domain.events import SCHEMA, Authorization, Control, Feed, Loan, LogRecord, Tick, Txn
+from domain.events import SCHEMA, Authorization, CaseAction, Control, Feed, Gov, Loan, LogRecord, Tick, Txn
 from sinks.partitioner import partitions_of
 from tests import transactions
+from tests.determinism.desk import Desk
 
 PROMPT, TARDY, STALLING, GATEWAY = "C1010211000012", "C1010511003703", "C1010411000013", "Z2004944000010"
 BANKS = (PROMPT, TARDY, STALLING)
@@ -30,6 +31,7 @@ SILENT = 3  # one of 17, for the last weeks
 STALL = range(DENSE_FROM + 15, DENSE_FROM + 19)
 SWITCHES = {DENSE_FROM + 5: "other", DENSE_FROM + 20: "prior"}  # right after the tick of that day
 ARREARS = {1: 5, 2: 0, 6: 9}  # by sparse day: of the same loans, cleared in between, and again within the cooldown
+FINDINGS = {5: "penalty", 14: "judicial_freeze"}  # by dense day: of every other borrower, the graver one last
 BACKFILL = range(DENSE_FROM - 2, DENSE_FROM + 4)  # opened before the first day, closed after the last one's tick
 
 Row = tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...], int]
@@ -64,19 +66,33 @@ def snapshot_of(model_id: str) -> Snapshot:
     return decode(other_snapshot().encode(), model_id)
 
 
-def make(seed: int, *, enterprises: int, partitions: int, old_every: int = 5, records_a_day: float = 3.6) -> Log:
-    """Return the log of a seed; 2,000 enterprises have over 200,000 records. One of `old_every` has a history."""
-    return _Maker(seed, enterprises, partitions, old_every, records_a_day).make()
+def make(
+    seed: int,
+    *,
+    enterprises: int,
+    partitions: int,
+    old_every: int = 5,
+    records_a_day: float = 3.6,
+    desks: bool = False,
+) -> Log:
+    """Return the log of a seed; 2,000 enterprises have over 200,000 records. One of `old_every` has a history.
+
+    desks: of whatever borrower there is something else to find, and desks act on the cases that `desk.RULES` open.
+    """
+    return _Maker(seed, enterprises, partitions, old_every, records_a_day, desks=desks).make()
 
 
 class _Maker:
-    def __init__(self, seed: int, enterprises: int, partitions: int, old_every: int, records_a_day: float) -> None:
+    def __init__(
+        self, seed: int, enterprises: int, partitions: int, old_every: int, records_a_day: float, *, desks: bool
+    ) -> None:
         self._rnd = random.Random(seed)
         self._enterprises, self._old_every, self._records_a_day = enterprises, old_every, records_a_day
         self._rows: list[list[Row]] = [[] for _ in range(partitions)]
         keys = [f"E{e}".encode() for e in range(enterprises)]
         self._homes = dict(zip(keys, partitions_of(keys, partitions).tolist(), strict=True))
         self._put_in: Counter[str] = Counter()
+        self._desks = [Desk(random.Random(f"{seed} {n}"), n, snapshot_of) for n in range(partitions if desks else 0)]
         self._sent: list[Txn] = []
         self._id = 0
         self._numbered: Counter[tuple[str, str]] = Counter()  # by enterprise and bank
@@ -100,6 +116,7 @@ class _Maker:
             if day + GAP_DAYS > BACKFILL.start >= day:
                 self._control("backfill_open")
             self._tick(day + GAP_DAYS - 1)
+            self._act(day + GAP_DAYS)
         for day in range(DENSE_FROM, DENSE_FROM + DENSE_DAYS):
             self._trade(day, range(self._enterprises), self._records_a_day)
             if day == DENSE_FROM + 12:
@@ -109,7 +126,11 @@ class _Maker:
                 for e in range(SILENT, self._enterprises, 17):
                     self._to_one(self._txn(e, day - 4, credit=True))
                     self._put_in["late"] += 1
+            if self._desks and day - DENSE_FROM in FINDINGS:
+                for e in range(0, self._enterprises, 6):
+                    self._to_one(self._gov(e, day, FINDINGS[day - DENSE_FROM]))
             self._tick(day, hour=11)
+            self._act(day)
             self._tick(day)
             if day == BACKFILL[-1]:
                 self._control("backfill_close")
@@ -133,6 +154,8 @@ class _Maker:
         today.sort(key=lambda txn: txn.event_time)
         rarely = max(3, len(today) // 100)
         for n, txn in enumerate(today):
+            if n == len(today) // 2 and day >= DENSE_FROM:
+                self._act(day)
             self._to_one(txn)
             if n % rarely == 0:
                 self._disturb(day, rnd.choice(today[max(0, n - 300) : n + 1]))
@@ -202,6 +225,19 @@ class _Maker:
             valid_from=0, valid_to=2**52, purpose="贷后管理",
         )  # fmt: skip
 
+    def _gov(self, e: int, day: int, event: str) -> Gov:
+        return Gov(
+            event_id=self._new_id(), bank_id=GATEWAY, enterprise_id=f"E{e}",
+            event_time=day_start_ms(FIRST_DAY + day) + 2, event=event, source="x",
+        )  # fmt: skip
+
+    def _act(self, day: int) -> None:
+        """Let the desks do something on a day."""
+        for desk, rows in zip(self._desks, self._rows, strict=False):
+            for action in list(desk.act(rows, FIRST_DAY + day, BANKS, rests=day < DENSE_FROM)):
+                self._put_in["actions"] += 1
+                self._to_one(action)
+
     def _number(self, e: int, bank_id: str) -> int | None:
         """The next number of the enterprise's account at a bank that numbers them."""
         if bank_id == BANKS[0]:
@@ -213,7 +249,7 @@ class _Maker:
         self._id += 1
         return f"t{self._id}"
 
-    def _to_one(self, event: Txn | Loan | Authorization, *, admitted: bool = False) -> None:
+    def _to_one(self, event: Txn | Loan | Authorization | Gov | CaseAction, *, admitted: bool = False) -> None:
         body = msgspec.json.encode(event)
         fingerprint = hashlib.blake2b(body, digest_size=8).hexdigest()
         record = transactions.logged(event, fingerprint=fingerprint, origin=("t", 0, 0), admitted=admitted)

@@ -3,21 +3,24 @@
 import hashlib
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from unittest import mock
 
 import msgspec
 import numpy as np
 
 from domain import topics
-from domain.outputs import Alert
+from domain.outputs import Alert, CaseRecord, DeadLetter
 from features.values import Value, unpack
+from streams.score import alerts, outbook
 from streams.score import partition as partitions
 from streams.score import rows as score_rows
 from streams.score.partition import Partition, PartitionState
 from streams.transport.chunk import Chunk, chunk_of
+from tests.determinism.desk import RULES
 from tests.determinism.log import Log, snapshot_of
-from tests.streams.score.kit import immediate_rules
 
 UNBOUNDED = 2**31 - 1
 STEPS = ("load", "fetch", "apply", "send", "drain", "slice", "evict", "state")
@@ -47,6 +50,8 @@ class Outputs:
 
     by_key: dict[tuple[str, bytes | None], dict[bytes, None]] = field(default_factory=lambda: defaultdict(dict))
     alerts: Counter[str] = field(default_factory=Counter)  # revisions by state (or recurred), for the supervisor
+    cases: Counter[str] = field(default_factory=Counter)  # records by change, submits by whether they have a day
+    letters: Counter[str] = field(default_factory=Counter)  # dead letters by reason
     repeats: int = 0
 
     def receive(self, topic: str, key: bytes | None, value: bytes) -> None:
@@ -60,6 +65,13 @@ class Outputs:
         if topic in (topics.ALERT_SUPERVISOR, topics.ALERT_BACKFILL):
             alert = msgspec.json.decode(value, type=Alert)
             self.alerts["recurred" if alert.reason == "recurred" else alert.state] += 1
+        elif topic == topics.CASE_SUPERVISOR:
+            case = msgspec.json.decode(value, type=CaseRecord)
+            self.cases[case.change] += 1
+            if case.change == "submitted":
+                self.cases["submitted without a day" if case.until is None else "submitted until a day"] += 1
+        elif topic == topics.DEAD_LETTERS:
+            self.letters[msgspec.json.decode(value, type=DeadLetter).reason] += 1
 
     def sequences(self) -> dict[tuple[str, bytes | None], list[bytes]]:
         """The common part of two runs. Without a key outputs come from several partitions, in no order."""
@@ -76,6 +88,7 @@ class Run:
     values: dict[str, Value] = field(default_factory=dict)
     states: list[PartitionState] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)  # by step
+    kept_back: int = 0  # alerts that a bank would get, had it not disposed of their finding
 
     def digest(self) -> str:
         """One hash over all that Redis would hold."""
@@ -89,7 +102,9 @@ class Run:
     def outcomes(self) -> Counter[str]:
         """Records of enterprises by outcome, and days that were closed."""
         rows = unpack(list(self.values), [value.hot for value in self.values.values()])
-        counted = {name: int(rows[f"{name}_count"].sum()) for name in ("applied", "duplicate", "conflict", "late")}
+        counted = {
+            name: int(rows[f"{name}_count"].sum()) for name in ("applied", "duplicate", "conflict", "late", "refused")
+        }
         counted["closes"] = int((rows["closed_day"] - rows["first_day"] + 1).sum())
         return Counter(counted)
 
@@ -97,14 +112,29 @@ class Run:
 def run(log: Log, shape: Shape = PLAIN, *, kill_seed: int | None = None) -> Run:
     """Process the log; with a seed, memory of each partition is lost at a random place before each of STEPS.
 
-    By the immediate rules, under which alerts are many and go through every state.
+    By RULES, under which alerts and cases are many and go through every state.
     """
     ended = Run()
-    with mock.patch.object(partitions, "packaged_rules", immediate_rules):
+    with (
+        mock.patch.object(partitions, "packaged_rules", RULES),
+        mock.patch.object(alerts, "addressed", _counted(alerts.addressed, ended)),
+    ):
         for number, rows in enumerate(log.partitions):
             chunk = chunk_of(topics.EVENTS, number, 0, rows)
             _Worker(chunk, shape, random.Random(f"{kill_seed} {number}"), ended, kills=kill_seed is not None).run()
     return ended
+
+
+def _counted(addressed: Callable[..., Iterator[alerts.Addressed]], ended: Run) -> Callable[..., Any]:
+    """Return the function, which now counts what dispositions keep back."""
+
+    def counted(b: dict[str, Any], sources: alerts.Sources) -> list[alerts.Addressed]:
+        found = list(addressed(b, sources))
+        if (b["held"] == outbook.HELD).any():
+            ended.kept_back += sum(1 for _ in addressed(b | {"held": np.zeros_like(b["held"])}, sources)) - len(found)
+        return found
+
+    return counted
 
 
 class _Killed(Exception):

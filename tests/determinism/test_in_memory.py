@@ -1,7 +1,10 @@
 """Determinism in memory: one log gives the same bytes for all batches, slices of sweeps, row caches and kills."""
 
+from collections import Counter
+
 import pytest
 
+from domain import topics
 from features.values import Value
 from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from tests.determinism import log as logs
@@ -22,9 +25,14 @@ ROWS = (
 SHAPES = [Shape(**dict(zip(LEVELS, row, strict=True))) for row in ROWS]
 HAPPENED = (
     "duplicate", "old duplicate", "conflict", "reversed", "returned", "late", "too late", "admitted", "unreadable",
-    "activate", "backfill_open", "backfill_close", "not canonical",
+    "activate", "backfill_open", "backfill_close", "not canonical", "actions",
 )  # fmt: skip
 STATES = ("raised", "recurred", "upgraded", "downgraded", "stale", "cleared", "retracted")
+CHANGES = (
+    "opened", "graver", "listed", "overdue", "signed", "begun", "submitted until a day",
+    "submitted without a day", "approved", "returned", "reopened", "resumed",
+)  # fmt: skip
+REFUSED = ("case_unknown", "case_foreign", "case_finished", "case_out_of_order", "case_by_maker")
 
 
 def say_and_require(log, clean: Run) -> None:
@@ -32,10 +40,15 @@ def say_and_require(log, clean: Run) -> None:
     happened = {name: log.put_in[name] for name in HAPPENED}
     counted = clean.outcomes()
     alerts = {state: clean.outputs.alerts[state] for state in STATES}
+    cases = {change: clean.outputs.cases[change] for change in CHANGES} | {"kept back": clean.kept_back}
+    cases |= {reason: clean.outputs.letters[reason] for reason in REFUSED}
     print(
-        f"records {[len(rows) for rows in log.partitions]}, put in {happened}, counted {dict(counted)}, alerts {alerts}"
+        f"records {[len(rows) for rows in log.partitions]}, put in {happened}, counted {dict(counted)}, "
+        f"alerts {alerts}, cases {cases}"
     )
-    for name, count in (happened | dict(counted) | alerts).items():
+    told = Counter(topic for topic, _ in clean.outputs.by_key)
+    readers = {topic: told[topic] for bank in (logs.PROMPT, logs.TARDY) for topic in _topics_of(bank)}
+    for name, count in (happened | dict(counted) | alerts | cases | readers).items():
         assert count > 0, name
     assert counted.total() - counted["closes"] == log.put_in["of enterprises"]
     models = {state.model_id for state in clean.states}
@@ -45,6 +58,10 @@ def say_and_require(log, clean: Run) -> None:
             log.put_in["ticks"] // len(log.partitions), log.put_in["controls"] // len(log.partitions),
         )  # fmt: skip
         assert state.dead_letters_count == log.put_in["unreadable"] // len(log.partitions)
+
+
+def _topics_of(bank: str) -> tuple[str, str]:
+    return topics.bank_alerts(bank), topics.bank_cases(bank)
 
 
 def require_equal(got: Run, clean: Run) -> None:
@@ -66,7 +83,7 @@ def require_kills(got: Run, steps: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def small(module_seed):
-    log = logs.make(module_seed, enterprises=60, partitions=2, old_every=1)
+    log = logs.make(module_seed, enterprises=60, partitions=2, old_every=1, desks=True)
     clean = run(log)
     say_and_require(log, clean)
     return log, clean
@@ -87,7 +104,7 @@ def test_batches_sweep_slices_residency_and_kills_change_no_byte(small, shape, s
     require_equal(got, clean)
 
 
-@pytest.mark.parametrize("name", ["state", "score", "indicator", "alert"])
+@pytest.mark.parametrize("name", ["state", "score", "indicator", "alert", "case"])
 def test_the_comparison_sees_a_single_byte(small, name):
     log, clean = small
     got = run(log)

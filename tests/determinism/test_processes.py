@@ -28,7 +28,7 @@ RUNS = (
 @pytest.fixture(scope="module")
 def made(module_seed):
     """Return the log, and the result of its run in memory."""
-    log = logs.make(module_seed, enterprises=ENTERPRISES, partitions=PARTITIONS, old_every=2)
+    log = logs.make(module_seed, enterprises=ENTERPRISES, partitions=PARTITIONS, old_every=2, desks=True)
     assert log.put_in["of enterprises"] >= RECORDS_MIN
     assert logs.SPARSE_DAYS + logs.DENSE_DAYS >= DAYS_MIN
     clean = run(log)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from streams.score import partition, role, rows
 from streams.score.warmup import compile_kernels
-from tests.streams.score.kit import immediate_rules
+from tests.determinism.desk import RULES
 
 # A death at another step comes behind a flush: so it falls amid records, and the next life finds values to fetch.
 _AT_START = ("own", "claim", "load", "fetch")
@@ -27,7 +27,7 @@ def main() -> int:
     """The lives, one after the other; the exit code of the last."""
     plan, deaths = json.loads(sys.argv[1]), Path(sys.argv[2])
     rows._BOOK_ROWS, partition._SWEEP_ENTERPRISES = int(sys.argv[3]), int(sys.argv[4])
-    partition.packaged_rules = immediate_rules  # as in the run in memory
+    partition.packaged_rules = RULES  # as in the run in memory
     compile_kernels()
     told_to_stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: told_to_stop.append(number))  # it reaches the life as well

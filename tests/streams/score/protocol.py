@@ -10,30 +10,58 @@ import functools
 import itertools
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import msgspec
 
+from config.case_table import StandsAlone, packaged_case_table
 from config.settings import Bank, KafkaSettings, RedisSettings, ScoreSettings, Settings
 from detectors.prior import prior_snapshot
+from detectors.rules.artefact import RulesArtefact, decode
 from detectors.snapshot import content_id
 from domain import topics
-from domain.events import Control, LogRecord
+from domain.calendar import date_of, day_start_ms
+from domain.events import CaseAction, Control, LogRecord
+from domain.outputs import Alert, CaseRecord, DeadLetter
 from features.values import unpack
 from replay.offsets import Offsets
 from sinks.client import QUICK_START
 from sinks.kafka import DeliveryFailed
 from sinks.log_reader import assigned_consumer, read
 from sinks.redis_store import connect, stored_values
+from streams.score import partition
 from streams.score.partition import Partition
 from streams.score.role import Score
 from streams.transport.chunk import chunk_of
 from streams.worker.role import DETACHED, TP
-from tests.streams.score.kit import BANK, HEADERS, OTHER_BANK, loan, record, said, state_of, tick, txn
+from tests.streams.score.kit import (
+    BANK,
+    FIRST_DAY,
+    HEADERS,
+    OTHER_BANK,
+    authorization,
+    immediate_artefact,
+    loan,
+    record,
+    said,
+    state_of,
+    tick,
+    txn,
+)
 
 TP0 = TP(topics.EVENTS, 0)
 OUTPUTS = (
     topics.SCORE, topics.INDICATOR, topics.OBSERVATION, topics.ALERT_SUPERVISOR, topics.DEAD_LETTERS, topics.LATE,
+    topics.CASE_SUPERVISOR,
+    *(name(bank) for bank in (BANK, OTHER_BANK) for name in (topics.bank_alerts, topics.bank_cases)),
 )  # fmt: skip
+CHANGES = ("opened", "signed", "begun", "submitted", "returned", "approved", "eased", "graver")
+ALERTS = [
+    ("T2", "raised", ""), ("T2", "cleared", ""), ("T2", "raised", "recurred"), ("T1", "raised", ""),
+    ("T1", "retracted", "late"), ("T2", "upgraded", ""),
+]  # fmt: skip
+KEPT_BACK = ALERTS[1:3]  # from the bank, by its disposition
+REFUSED = ("case_unknown", "case_foreign", "case_out_of_order", "case_by_maker", "case_finished")
 _numbers = itertools.count()
 
 
@@ -48,13 +76,62 @@ def another_model():
     return msgspec.structs.replace(prior_snapshot(), weights_milli=weights | {first: least, last: most}, prior=False)
 
 
+@functools.cache
+def rules():
+    """Return the rules of worlds: a fifth day that ends long after a credit is red, a loan past due yellow."""
+    arrears = msgspec.structs.replace(
+        immediate_artefact().signals[0], id="T2", family="external", scope="lender", suppress_when="",
+        levels=("dpd_max_days >= 1", "dpd_max_days > 7", ""), hysteresis="held(dpd_max_days == 0, d=1)",
+        min_history="ctx.history_days >= 0", not_computable_when="", evidence=("dpd_max_days",),
+    )  # fmt: skip
+    silence = msgspec.structs.replace(
+        arrears, id="T1", scope="platform", levels=("", "", "days_since_op_credit_days >= 0.9"),
+        hysteresis="held(days_since_op_credit_days < 0.9, d=2)", min_history="ctx.history_days >= 5",
+        evidence=("days_since_op_credit_days",),
+    )  # fmt: skip
+    alone = (("T1", "red", "red"), ("T2", "yellow", "yellow"), ("T2", "orange", "orange"))
+    case = msgspec.structs.replace(
+        packaged_case_table().table.of_signals(frozenset()),
+        alone=tuple(StandsAlone(signal=signal, at=at, level=level) for signal, at, level in alone),
+    )
+    body = RulesArtefact(signals=(silence, arrears), case=case).encode()
+    return decode(body, content_id(body))
+
+
+def under_rules():
+    """Return a context within which partitions of this process follow `rules`."""
+    return mock.patch.object(partition, "packaged_rules", rules)
+
+
+def case_of(rows):
+    """Return the id of the case that a log has moved last: it follows from the offset of what opened it."""
+    found = said(Partition(0, model_of), chunk_of(topics.EVENTS, 0, 0, rows))
+    *_, last = (m.value for m in found if m.topic == topics.CASE_SUPERVISOR)
+    return msgspec.json.decode(last, type=CaseRecord).case_id
+
+
+def add_actions(rows, enterprise, *actions):
+    """Append actions on the case of `enterprise` that the rows opened last: (action, fields)."""
+    usual = {"bank_id": BANK, "case_id": case_of(rows), "actor": "ann"}
+    for action, fields in actions:
+        event = CaseAction(
+            event_id=f"{action}{len(rows)}", enterprise_id=enterprise, event_time=day_start_ms(FIRST_DAY),
+            action=action, **(usual | fields),
+        )  # fmt: skip
+        rows.append(record(event))
+
+
 def small_log(name):
     """Two enterprises over five days: trade, a loan, duplicate, conflict, late event, ticks, a model right after one.
+
+    On the third day one is past due, and its bank disposes of that: what clears and recurs within the cooldown is kept
+    back. The case comes back with what another signal says, which a late record retracts, and with more days past due.
 
     Their ids carry `name`, so that many logs may share the output topics.
     """
     a, b = f"{name}A", f"{name}B"
     rows, sent = [], []
+    held_until = {"disposition": "known", "until": date_of(FIRST_DAY + 30).isoformat()}
     for day in range(5):
         for i, e in enumerate((a, b)):
             sent.append(txn(f"in{day}", e, day, 10 + i, 10**7 * (1 + (3 * day + i) % 5)))
@@ -73,6 +150,18 @@ def small_log(name):
             rows.append(
                 (None, msgspec.json.encode(LogRecord(event=control, fingerprint="", origin=("c", 0, 0))), HEADERS, 0)
             )
+            rows += [record(authorization("consent", a)), record(loan("overdue", a, day, "overdue", dpd=3))]
+            add_actions(
+                rows, a,
+                ("begin", {}), ("sign", {"case_id": "0" * 16}), ("sign", {"bank_id": OTHER_BANK}), ("sign", {}),
+                ("begin", {}), ("submit", {"disposition": "confirmed"}), ("return", {"actor": "ben"}),
+                ("submit", held_until), ("approve", {}), ("approve", {"actor": "ben"}), ("sign", {}),
+            )  # fmt: skip
+            rows.append(record(loan("repaid", a, day, "repaid", dpd=0)))
+        if day == 3:
+            rows.append(record(loan("again", a, day, "overdue", dpd=3)))
+    rows.append(record(txn("correction", a, 4, 18 * 3_600_000)))  # its last credit was not so long ago
+    rows.append(record(loan("graver", a, 4, "overdue", dpd=10)))
     rows += [record(txn("late", b, -9, 0)), (a.encode(), b"{oops", HEADERS, 0)]
     rows += [record(txn("last", a, 5, 0, 10**9)), record(txn("last", b, 5, 0, 10**9))]
     return rows
@@ -86,18 +175,34 @@ class Clean:
     """The outputs of a run without a fault, record by record."""
 
     def __init__(self, rows):
-        partition = Partition(0, model_of)
+        judged = Partition(0, model_of)
         self.said = defaultdict(list)  # (topic, key) -> [(mark, value)]
         self.values = [{}]  # by offset: the values after all records below it
         self.touched = defaultdict(list)  # enterprise -> offsets that it holds
         for at, row in enumerate(rows):
-            for m in said(partition, chunk_of(topics.EVENTS, 0, at, [row])):
+            for m in said(judged, chunk_of(topics.EVENTS, 0, at, [row])):
                 self.said[m.topic, m.key].append((m.mark, m.value))
-            self.values.append(state_of(partition))
+            self.values.append(state_of(judged))
             for name, value in self.values[-1].items():
                 if self.values[-2].get(name) != value:
                     self.touched[name].append(at)
-        self.state = msgspec.structs.asdict(partition.saved)
+        self.state = msgspec.structs.asdict(judged.saved)
+
+    def require_cases(self, enterprise):
+        """Fail where the log has not brought about all that is to be compared of an enterprise's case."""
+
+        def of(topic, kind):
+            return [msgspec.json.decode(value, type=kind) for _, value in self.said[topic, enterprise.encode()]]
+
+        def told(topic):
+            return [(alert.signal, alert.state, alert.reason) for alert in of(topic, Alert)]
+
+        for topic in (topics.CASE_SUPERVISOR, topics.bank_cases(BANK)):
+            assert set(CHANGES) <= {case.change for case in of(topic, CaseRecord)}, topic
+            assert {case.until is None for case in of(topic, CaseRecord) if case.change == "submitted"} == {True, False}
+        assert told(topics.ALERT_SUPERVISOR) == ALERTS
+        assert told(topics.bank_alerts(BANK)) == [alert for alert in ALERTS if alert not in KEPT_BACK]
+        assert {letter.reason for letter in of(topics.DEAD_LETTERS, DeadLetter)} == set(REFUSED)
 
 
 class Network:
@@ -297,8 +402,10 @@ class World:
         """`via`: another URL by which the workers reach Redis. `resident_max`: with 1, each evicts the other."""
         self.outbox = outbox
         self.name = f"W{next(_numbers)}x"
-        self.rows = small_log(self.name)
-        self.clean = Clean(self.rows)
+        with under_rules():
+            self.rows = small_log(self.name)
+            self.clean = Clean(self.rows)
+        self.clean.require_cases(f"{self.name}A")
         self.now_s = 1_000.0
         self.injected = 0
         self.steps = Counter()  # of all workers
@@ -418,7 +525,8 @@ class World:
 def run(world, scenario):
     """Run a scenario's coroutine over a world to its end."""
     try:
-        asyncio.run(scenario(world))
+        with under_rules():
+            asyncio.run(scenario(world))
     finally:
         world.close()
 

@@ -1,6 +1,7 @@
 """A bank's case in the log: opened by an alert, moved by actions and closes, held by a disposition, replayed."""
 
 import dataclasses
+from unittest import mock
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from domain.events import CaseAction, Gov
 from domain.outputs import Alert, CaseRecord, DeadLetter, Observation
 from features.indicators.days import is_business_day
 from streams.score import partition
+from streams.score import rows as score_rows
+from streams.score.outbook import OUTPUTS_PER_EVALUATION_MAX
 from streams.score.partition import Partition
 from tests.streams.score.kit import (
     BANK,
@@ -23,9 +26,11 @@ from tests.streams.score.kit import (
     authorization,
     by_topic,
     claiming_rules,
+    flush,
     immediate_rules,
     loan,
     no_model,
+    partition_on,
     record,
     tick,
     txn,
@@ -367,3 +372,36 @@ def test_what_clears_while_a_disposition_holds_is_not_told():
     assert (last.signal, last.state) == ("EWS35_arrears", "cleared")
     assert len(desk.alerts()) == told
     assert desk.cases()[-1].change == "approved"
+
+
+def test_what_is_listed_again_is_the_same_wherever_its_sweep_was_interrupted(desk):
+    """Both days close at one tick: at the first its signal becomes stale, at the second it is listed."""
+    desk.dispose("known", until=20)
+    desk.days(11, 19)
+    desk.send(tick(20, stalled=True))
+    with mock.patch.object(score_rows, "_BOOK_ROWS", OUTPUTS_PER_EVALUATION_MAX + 1):  # interrupted between them
+        again = by_topic(applied(Partition(0, no_model), desk.records, 1_000))
+    assert desk.told()[-1].stock
+    assert again == by_topic(desk.messages)
+
+
+def test_dead_letters_of_an_enterprise_come_in_the_order_of_the_log(desk):
+    desk.act("sign", case_id="0" * 16)
+    desk.send(txn("same", "E1", 10, 5), txn("same", "E1", 10, 5, fen=7))
+    desk.act("sign", case_id="0" * 16)
+    together = by_topic(applied(Partition(0, no_model), desk.records, 1_000))
+    assert together[topics.DEAD_LETTERS] == by_topic(desk.messages)[topics.DEAD_LETTERS]
+    assert [reason for reason, _ in desk.letters()] == ["case_unknown", "conflict", "case_unknown"]
+
+
+def test_an_action_on_a_day_without_a_transaction_counts_once_after_a_restart(desk):
+    desk.send(tick(10), tick(11))
+    desk.act("sign", day=12, name="once")
+    desk.send(tick(12))
+    stored = {}
+    flush(desk.partition, stored)
+    desk.partition = partition_on(stored, desk.partition.saved)
+    desk.act("sign", day=12, name="once")
+    assert [one.change for one in desk.cases()][:2] == ["opened", "signed"]
+    assert desk.letters() == []
+    assert int(desk.partition.state["duplicate_count"][0]) == 1
