@@ -202,7 +202,7 @@ def _list(e, b, rules, book, transition):
     Under rules with a claim a bank without a case hears of none: they are told when its case opens.
     """
     x, lens = book.draft[0], book.lens[0]
-    x.to_bank, x.stock = b, transition == episodes.LISTED
+    x.to_bank, x.stock, x.why = b, transition == episodes.LISTED, 0
     hears = e.case_level[b] > 0 or not rules.case_claims
     for i in range(np.int64(e.episodes_open)):
         bank = np.int64(e.episode_bank[i])

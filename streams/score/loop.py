@@ -65,8 +65,9 @@ def apply_records(state, arena, slots, records, order, lines, first, engine, boo
             outbook.write(book, outbook.LATE)
             continue
         day = day_of(r.event_ms)
-        # Or it would be forgotten at once.
-        kept_from = max(day, day_of(e.newest_ms)) if r.admitted or is_action else day
+        kept_from = day
+        if r.admitted or is_action:  # or it would be forgotten at once; of an action the day is not the enterprise's
+            kept_from = max(np.int64(e.closed_day) if is_action else day, day_of(e.newest_ms))
         if r.number == dedup.NO_NUMBER:
             seen = dedup.remember(arena, e, slots[i], r.id_hash, r.fingerprint, kept_from)
         else:

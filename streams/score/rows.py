@@ -42,14 +42,16 @@ _TOPIC_OF = {outbook.SCORE: topics.SCORE, outbook.INDICATORS: topics.INDICATOR} 
 CASE_REASONS = (
     Reason.CASE_UNKNOWN, Reason.CASE_FOREIGN, Reason.CASE_FINISHED, Reason.CASE_OUT_OF_ORDER, Reason.CASE_BY_MAKER,
 )  # fmt: skip
-_LETTER_OF = {
-    outbook.CONFLICT: (topics.DEAD_LETTERS, Rejected(reason=Reason.CONFLICT, field="event_id")),
-    outbook.LATE: (topics.LATE, Rejected(reason=Reason.LATE, field="event_time")),
-    **{
-        outbook.REFUSED + i: (topics.DEAD_LETTERS, Rejected(reason=reason, field=field))
-        for i, (reason, field) in enumerate(
-            zip(CASE_REASONS, ("case_id", "case_id", "case_id", "action", "actor"), strict=True)
-        )
+_LETTERS = {
+    topics.LATE: {outbook.LATE: Rejected(reason=Reason.LATE, field="event_time")},
+    topics.DEAD_LETTERS: {
+        outbook.CONFLICT: Rejected(reason=Reason.CONFLICT, field="event_id"),
+        **{
+            outbook.REFUSED + i: Rejected(reason=reason, field=field)
+            for i, (reason, field) in enumerate(
+                zip(CASE_REASONS, ("case_id", "case_id", "case_id", "action", "actor"), strict=True)
+            )
+        },
     },
 }
 
@@ -117,10 +119,10 @@ class Writer:
                 sizes = np.empty((len(of_kind), 2), np.int64)
                 size = outputs_json.write(rows, of_kind, state_id, in_force.terms, self._out, sizes)
                 found.append(Outgoing(topic, Records(self._out[:size].tobytes(), sizes)))
-        for kind, (topic, rejected) in _LETTER_OF.items():
-            if len(of_kind := self._wanted(rows, kinds, kind, topic)):
-                keys = [text.encode() for text in id_texts(state_id[rows["slot"][of_kind]])]
-                letters = to_dead_letters(chunk, row_of[rows["record"][of_kind]], [rejected] * len(keys))
+        for topic, why in _LETTERS.items():
+            if self._makes(topic) and len(at := _in_order(rows, np.isin(kinds, list(why)))):
+                keys = [text.encode() for text in id_texts(state_id[rows["slot"][at]])]
+                letters = to_dead_letters(chunk, row_of[rows["record"][at]], [why[kind] for kind in kinds[at].tolist()])
                 found.append(Outgoing(topic, Records.of([*zip(keys, map(_encode, letters), strict=True)])))
         one_by_one = (kinds == outbook.ALERT) | (kinds == outbook.CASE)
         if self.in_columns is not None:
@@ -207,8 +209,8 @@ class Writer:
                 self.written["case", severity, CHANGES[b["life_change"] - 1]] += 1
         for kind, topic in _TOPIC_OF.items():
             self._outputs[topic] += counts[kind]
-        for kind, (topic, _) in _LETTER_OF.items():
-            self._outputs[topic] += counts[kind]
+        for topic, why in _LETTERS.items():
+            self._outputs[topic] += sum(counts[kind] for kind in why)
 
 
 def _by_level_and_transition(rows: Rows, at: npt.NDArray[np.intp]) -> Iterator[tuple[tuple[int, int], int]]:
