@@ -17,20 +17,24 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.prior import prior_id
 from detectors.snapshot import MICRO, content_id, decode, of_format_1
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms, month_of_day
-from domain.events import Feed, Loan, LogRecord, Outcome, Tick
+from domain.events import Control, Feed, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Candidate, ModelMessage, Observation
-from sinks.artefacts import fetch
+from sinks.artefacts import fetch, publish
 from sinks.checkpoint_topic import CheckpointTopic
+from sinks.kafka import Outbox
 from sinks.telemetry import Learning, Outcomes, Readiness
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
+from streams.model_decisions import Deciding
 from streams.transport import chunk_of
 from streams.worker.role import DETACHED, TP
 from tests.brokers import make_topics
 from tests.reading import commit, ends, read
+from tests.streams.learn.candidates import unscorable
 
 PARTITIONS = 2
 BANK, FAILING = "C1010511000099", "C1010511000088"
@@ -371,6 +375,26 @@ def test_candidates_are_published_once_in_their_order(broker: str, seed: int) ->
     again = run(role_over(broker, log, publish=True), log, shuffled(log, seed))
     assert (again["model_id"], again["snapshots_published"]) == (first["model_id"], first["snapshots"])
     assert (ends(broker, topics.MODEL), candidates_on(broker)) == count, "months alone are said again"
+
+
+def test_a_month_is_published_where_an_operator_has_activated_what_this_engine_cannot_score_with(
+    broker: str, seed: int, make_topic: Any, monkeypatch: Any
+) -> None:
+    """Score refuses it and keeps the one before, whose probabilities learn makes anew."""
+    for name in ("MODEL", "MODEL_REPORT", "CONTROL"):
+        monkeypatch.setattr(topics, name, make_topic(name.lower(), **{"message.timestamp.type": "LogAppendTime"}))
+    odd = msgspec.structs.replace(unscorable(1), trained_until_day=None)  # all labels came after its training
+    publish(Outbox(broker), topics.MODEL, odd.encode())
+    word = Control(
+        control_id="c", action="activate", artefact="model", artefact_id=content_id(odd.encode()), by="li", reason="r"
+    )
+    Deciding(settings(broker).kafka).write(word)
+    log = made_log(seed)
+    found = run(role_over(broker, log, publish=True), log, one_after_the_other(log))
+    assert found["snapshots_published"] == found["snapshots"] >= 3
+    made = candidates_on(broker)
+    assert {one.in_force_id for one in made} == {prior_id()}
+    assert "calibration" in {one.kind for one in made}
 
 
 def candidates_on(broker: str) -> list[Candidate]:
