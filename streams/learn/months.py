@@ -22,7 +22,7 @@ class Months:
     async def next(self, learner: Learner, positions: Mapping[str, int]) -> tuple[int | None, str]:
         """Return the month to learn now, None where there is none, and what is waited for.
 
-        positions: next offset to read by "topic:partition". Raise KafkaException where the broker does not answer.
+        positions: next offset to read by "topic:partition". Raise KafkaException where the broker refuses.
         """
         month = learner.due_month
         if month is None:
@@ -42,6 +42,8 @@ class Months:
     async def _look(self, learner: Learner, month: int) -> str:
         """Ask how far score has come; return what the month waits for, empty where it is ready."""
         progress = await self._progress()
+        if progress.unanswered:
+            return f"Kafka, which does not say how far score has come: {progress.unanswered}"
 
         def applied(partition: int, month: int) -> bool:
             close = learner.partitions[partition].close_of(month)
