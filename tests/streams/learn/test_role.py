@@ -402,7 +402,52 @@ def candidates_on(broker: str) -> list[Candidate]:
     return [one for one in records if isinstance(one, Candidate)]
 
 
+def driven(role: Learn, log: Log, pieces: Mapping[str, int]) -> dict[str, Any]:
+    """Read all partitions in turn, as the transport does: what is paused waits, and rewinds are followed.
+
+    pieces: records of a chunk by topic.
+    """
+
+    async def story() -> dict[str, Any]:
+        await role.start(DETACHED)
+        await role.assigned(set(log))
+        at, rest = dict.fromkeys(log, 0), 0
+        while rest < 20:
+            rest += 1
+            for tp, values in log.items():
+                at |= role.rewinds()
+                if tp in role.paused or at[tp] == len(values):
+                    continue
+                some = values[at[tp] : at[tp] + pieces[tp.topic]]
+                first, at[tp], rest = at[tp], at[tp] + len(some), 0
+                await role.apply(tp, chunk_of(tp.topic, tp.partition, first, [(b"k", v, [], 0) for v in some]))
+            await role.tick()
+            if role.is_busy:
+                rest = 0
+                await asyncio.sleep(0.002)
+        assert at == {tp: len(values) for tp, values in log.items()}, role.summary()["waits_for"]
+        await role.stop()
+        return role.summary()
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "pieces", [{topics.OBSERVATION: 7, topics.EVENTS: 1}, {topics.OBSERVATION: 100, topics.EVENTS: 1_000}]
+)
+def test_a_backlog_beyond_the_bound_is_learned_month_by_month(
+    broker: str, seed: int, pieces: Mapping[str, int]
+) -> None:
+    """The queue is full of later months: the oldest is learned, which makes room, and no model is another one."""
+    log = made_log(seed, months=16)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    assert expected["observations"] == 960
+    found = driven(role_over(broker, log, observations_held_max=480), log, pieces)
+    assert found == expected
+
+
 def test_a_full_queue_reads_no_further_observations_says_so_and_loses_none(broker: str, seed: int) -> None:
+    """A bound that is below what the oldest month needs."""
     log = made_log(seed, months=8)
     expected = run(role_over(broker, log), log, one_after_the_other(log))
     kept = store(broker)
