@@ -1,4 +1,4 @@
-"""How far score has come, where the broker falls silent: learn waits, and a mistake of somebody's ends it by name."""
+"""Progress of score where the broker falls silent: learn waits, and a mistake of somebody's ends it by name."""
 
 import asyncio
 import logging
