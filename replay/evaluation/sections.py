@@ -68,10 +68,10 @@ class Writer:
         if found.problems:
             shown = found.problems[:PROBLEMS_SHOWN_MAX]
             heads = [self.t(name) for name in ("line", "id", "what", "reason")]
-            rows = [(str(one.line), one.id, self.t(one.kind), one.detail) for one in shown]
+            lines = [(str(one.line), one.id, self.t(one.kind), one.detail) for one in shown]
             if more := len(found.problems) - len(shown):
-                rows.append(("…", "", "", self.t("more", f"{more:,}")))
-            tables.append(Table(rows=[heads, *rows]))
+                lines.append(("…", "", "", self.t("more", f"{more:,}")))
+            tables.append(Table(rows=[heads, *lines]))
         return Section(title=self.t("outcomes"), tables=tables)
 
     def _judged(self, one: Judged) -> Section:

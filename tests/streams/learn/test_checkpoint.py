@@ -86,6 +86,7 @@ def content(memory: Memory) -> Mapping[str, Any]:
         "facts": {n: [[loan.stored for loan in f.loans], bytes(f.seen), f.outcomes] for n, f in ledger.facts.items()},
         "retained": ledger.retained.tobytes(),
         "closes": learner.partitions,
+        "newest_offset": ledger.newest_offset,
         "extras": learner.extras,
         "dispositions": ledger.dispositions,
         "pending": memory.pending,
