@@ -89,7 +89,7 @@ def card_of(history: ModelHistory, row: Row, snapshot: Snapshot) -> Iterator[Sec
     """Yield the sections of a model's card."""
     yield Section(title=say("现状", "Standing"), table=tuple(_standing(row, snapshot)))
     yield Section(title=say("用途与适用人群", "Use and population"), lines=_use(snapshot))
-    yield Section(title=say("训练", "Training"), table=tuple(_training(row, snapshot)))
+    yield Section(title=say("训练", "Training"), table=tuple(_training(history, row, snapshot)))
     yield Section(title=say("结果", "Results"), lines=_results_note(), table=tuple(_results(history, row)))
     yield Section(title=say("评分与概率", "Score and probability"), table=tuple(_probabilities(snapshot)))
     yield Section(title=say("权重", "Weights"), table=tuple(_weights(snapshot)))
@@ -134,12 +134,14 @@ def _use(snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def _training(row: Row, snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
+def _training(history: ModelHistory, row: Row, snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
     yield say("项", "item"), say("内容", "content")
     window = f"{day_text(snapshot.trained_from_day)} – {day_text(snapshot.trained_until_day)}"
     yield say("数据窗口（最早观测 – 最新标签到期）", "window (oldest observation – newest matured label)"), window
     yield say("标签", "labels"), f"{snapshot.trained_labels_count:,}"
     yield say("其中坏样本", "bad ones"), f"{snapshot.trained_bad_count:,}"
+    if (made := history.candidates.get(row.model_id)) is not None:
+        yield say("学成时间", "trained at"), time_text(made.at_ms)
     if row.candidate is not None:
         yield say("上一候选以来的新标签", "new since the candidate before"), f"{row.candidate.new_labels_count:,}"
         yield say("学到哪个月末", "month learned last"), month_text(row.candidate.month)

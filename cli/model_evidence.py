@@ -42,8 +42,15 @@ def evidence(history: ModelHistory, name: str) -> Iterator[str]:
         labels, bad = f"{one.trained_labels_count:,}", f"{one.trained_bad_count:,}"
         yield say(f"  {told}：学自 {labels} 个标签，坏样本 {bad}", f"  {told}: learned from {labels} labels, {bad} bad")
     made = history.candidates.get(name)
-    month = None if made is None else history.months.get(made.candidate.month)
-    yield from _measured(month)
+    if made is not None and made.candidate.kind == "calibration":
+        of = short(made.candidate.in_force_id)
+        yield say(
+            f"  只重做了 {of} 的概率，评分不变；逐月预测记录量的是学习自己的模型，不是它，所以不列",
+            f"  it makes the probabilities of {of} anew and moves no score; the record of predictions is of "
+            "learn's own models, not of it, so none is shown",
+        )
+    else:
+        yield from _measured(None if made is None else history.months.get(made.candidate.month))
     if made is not None:
         its = made.candidate
         if its.in_force_id == history.in_force_id and its.regraded_count is not None:
@@ -90,4 +97,12 @@ def _measured(month: MonthReport | None) -> Iterator[str]:
             yield say(
                 f"    影子挑战者 {one.model}：AUC {auc}，对数损失 {loss}",
                 f"    in shadow, {one.model}: AUC {auc}, log loss {loss}",
+            )
+    for other in month.differences if month is not None else ():
+        if other.model not in _OWN:
+            n, bad = f"{other.n:,}", f"{other.bad:,}"
+            auc, loss = figure_text(other.auc), figure_text(other.log_loss, 4)
+            yield say(
+                f"    学习的模型减 {other.model}，{n} 个标签（坏样本 {bad}）：AUC {auc}，对数损失 {loss}",
+                f"    learn's model less {other.model}, on {n} labels ({bad} bad): AUC {auc}, log loss {loss}",
             )

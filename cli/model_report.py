@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cli.deciding import NotDecided
+from cli.model_text import short
 from cli.words import complain, is_chinese, say
 from config.settings import Settings
 from config.whole_file import write_whole
@@ -42,7 +42,7 @@ def _report(args: argparse.Namespace, settings: Settings) -> int:
     from replay.model_report.report import build, summary
 
     months, snapshots = _months(settings), _snapshots(settings)
-    report = build(months, snapshots, _populations(settings, months, snapshots))
+    report = build(months, snapshots, _populations(settings) if months else None)
     body = msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
     if args.out is not None:
         try:
@@ -65,7 +65,7 @@ def _months(settings: Settings) -> list[MonthReport]:
     for _, body in _records(settings, topics.MODEL_REPORT):
         try:
             said = decoder.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             print(f"xinliu model: {topics.MODEL_REPORT}: {printable(str(error))}", file=sys.stderr)
             continue
         if isinstance(said, MonthReport):
@@ -85,19 +85,28 @@ def _snapshots(settings: Settings) -> dict[str, Snapshot]:
     return found
 
 
-def _populations(
-    settings: Settings, months: Sequence[MonthReport], snapshots: Mapping[str, Snapshot]
-) -> "tuple[PopulationLine, ...] | None":
-    """Compare the newest scores in the archive with the champion's population. Why that cannot be is told."""
+def _populations(settings: Settings) -> "tuple[PopulationLine, ...] | None":
+    """Compare the newest scores in the archive with the population of the model in force, which made them.
+
+    Why that cannot be is told.
+    """
+    from detectors.prior import prior_id
     from replay.model_report.report import population_lines
     from sinks.clickhouse import Refused, Unavailable, connect, target_of
+    from streams.model_history import read_history
     from streams.newest_scores import score_counts
 
-    newest = max(months, key=lambda one: one.month, default=None)
-    champion = None if newest is None else snapshots.get(newest.model_id)
-    if champion is None or SCORE not in champion.reference:
-        return None  # the packaged model knows no population
-    reference = champion.reference[SCORE]
+    history = read_history(settings.kafka)
+    name = history.in_force_id
+    reference = history.snapshot(name).reference.get(SCORE)
+    if reference is None:
+        named = say("程序自带的", "the packaged one") if name == prior_id() else short(name)
+        complain(
+            "model",
+            f"未与其他企业的评分比较：在用的模型（{named}）没有训练总体",
+            f"scores of others are not compared: the model in force, {named}, has no population of training",
+        )
+        return None
     try:
         with closing(connect(target_of(settings.clickhouse))) as db:
             counts = score_counts(db, reference.edges_micro)

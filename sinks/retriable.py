@@ -25,12 +25,29 @@ TRANSIENT = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
+_UNKNOWN = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+)  # of a new topic; later on it is somebody's mistake
+_OUTAGE = TRANSIENT - _UNKNOWN | {
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+}
 T = TypeVar("T")
 
 
 def is_transient(error: BaseException) -> bool:
     """Return whether asking again may help."""
     return isinstance(error, KafkaException) and error.args[0].code() in TRANSIENT
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether the broker does not answer, or cannot yet; False where it refuses, or knows no such topic."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _OUTAGE
 
 
 def until_answered(ask: Callable[[], T], answer_s: float = ANSWER_S) -> T:

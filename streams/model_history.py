@@ -16,6 +16,7 @@ import msgspec
 
 from config.settings import KafkaSettings
 from detectors.prior import prior_id, prior_snapshot
+from detectors.scorecard import scorecard
 from detectors.snapshot import Snapshot, SnapshotError, content_id, decode
 from domain import topics
 from domain.calendar import day_of
@@ -154,10 +155,14 @@ class ModelHistory:
         before_id = found.chain[-1]
         try:
             snapshot = self.snapshot(model_id)
+            scorecard(snapshot)
             moves_scores = not snapshot.scores_as(self.snapshot(before_id))
         except SnapshotError:
-            return  # score refuses it too, and the one before stays
+            found.was_refused = True  # score refuses it too, and the one before stays
+            return
         if model_id == before_id:
+            if found.was_refused and not is_of_learn(said.control):  # goes back from what an earlier engine scored with
+                found.paused_by, found.was_refused = said, False
             return
         is_packaged = snapshot.prior and snapshot.parent_id is None and len(found.chain) > 1  # with an earlier engine
         if goes_back := model_id in found.chain or is_packaged:
@@ -165,6 +170,7 @@ class ModelHistory:
             if not is_of_learn(said.control):
                 found.paused_by = said
         found.chain.append(model_id)
+        found.was_refused = False
         found.switches.append(
             Switch(
                 said=said,
@@ -192,6 +198,7 @@ def _decoded(body: bytes, model_id: str) -> Snapshot:
 class _Standing:
     chain: list[str]  # each came into force in place of the one before it
     paused_by: Decision | None = None
+    was_refused: bool = False  # the last model that was to replace the one in force
     switches: list[Switch] = field(default_factory=list)
 
 

@@ -44,7 +44,7 @@ class Ledger:
     labels: observations whose time has come, by kind of label; dispositions: those of which a desk has said something.
     repeated_count: observations that came again.
     outcomes_late_count, outcomes_unknown_count: operators' outcomes on an observation that had its label, and on none
-    that is known.
+    that is known. newest_offset: by partition, the highest offset of a record that an observation was made of.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Ledger:
             number for number, each in self.facts.items() if not all(one.is_placed for one in each.outcomes)
         }
         self.held_count = self.table.count(HELD)
+        self.newest_offset = self.table.newest_offsets()
 
     @property
     def retained_count(self) -> int:
@@ -100,6 +101,7 @@ class Ledger:
         )
         if observation.dispositions is not UNSET:
             self.dispositions.observe(name, observation.dispositions)
+        self.newest_offset[partition] = max(self.newest_offset.get(partition, -1), observation.offset)
         self.seen_count += 1
         self.held_count += 1
 

@@ -122,6 +122,15 @@ class Observations:
         """Count the rows in a state."""
         return sum(int(np.count_nonzero(block.rows["state"] == state)) for block in self.blocks)
 
+    def newest_offsets(self) -> dict[int, int]:
+        """Return by partition the highest offset of a record that a row was made of."""
+        found = dict[int, int]()
+        for block in self.blocks:
+            for partition in np.unique(block.rows["partition"]).tolist():
+                newest = int(block.rows["offset"][block.rows["partition"] == partition].max())
+                found[partition] = max(found.get(partition, -1), newest)
+        return found
+
     def of(self, state: int) -> Rows:
         """Return a copy of the rows in a state, ROW (n,), in the order in which they came."""
         found = [block.rows[block.rows["state"] == state] for block in self.blocks]

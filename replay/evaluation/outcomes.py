@@ -31,7 +31,7 @@ class Outcome:
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that is not judged, and why."""
+    """A line that is not judged, or not in one of the views, and why."""
 
     line: int
     id: str
@@ -41,7 +41,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Outcomes:
-    """The usable outcomes by id, and the lines that are not used. lines: rows that were read."""
+    """The usable outcomes by id, and the lines that are not used, or not in one view. lines: rows that were read."""
 
     found: dict[str, Outcome] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -50,6 +50,10 @@ class Outcomes:
     def refuse(self, one: Outcome, kind: str, detail: str) -> None:
         """Leave out a usable outcome after all."""
         del self.found[one.id]
+        self.note(one, kind, detail)
+
+    def note(self, one: Outcome, kind: str, detail: str) -> None:
+        """List an outcome that stays usable, but not in every view."""
         self.problems.append(Problem(line=one.line, id=one.id, kind=kind, detail=detail))
 
 

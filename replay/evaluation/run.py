@@ -87,7 +87,10 @@ def replayed(
 
 
 def matched(outcomes: Outcomes, vectors: Vectors) -> list[View]:
-    """Return the views that hold anything. Outcomes without a vector are refused, each with its reason."""
+    """Return the views that hold anything.
+
+    Outcomes without a vector are refused, and those without one in a single view are listed, each with its reason.
+    """
     views = {name: View(name) for name in (GRANT, *LAGS)}
     numbers: dict[str, int] = {}
     for one in list(outcomes.found.values()):
@@ -113,16 +116,22 @@ def matched(outcomes: Outcomes, vectors: Vectors) -> list[View]:
 
 
 def _take_closes(one: Outcome, outcomes: Outcomes, vectors: Vectors, views: Mapping[str, View], number: int) -> None:
-    taken = 0
+    lacking = []
     for name, lag in LAGS.items():
         said = vectors.closes.get((one.id, one.day - lag))
         if said is not None and one.day - lag - said.day <= STALE_DAYS_MAX:
-            taken += 1
             views[name].ids.append(one.id)
             views[name].rows.append(of_close(said, number, one.bad, one.day))
-    if not taken:
-        detail = f"the log has no indicators of it in the {STALE_DAYS_MAX} days before {date_of(one.day)}"
-        outcomes.refuse(one, "no_vector", detail)
+        else:
+            lacking.append(name)
+    told = f"the log has no indicators of it in the {STALE_DAYS_MAX} days before"
+    if len(lacking) == len(LAGS):
+        outcomes.refuse(one, "no_vector", f"{told} {date_of(one.day)}")
+    else:
+        for name in lacking:
+            outcomes.note(
+                one, f"no_vector_{name}", f"{told} {date_of(one.day - LAGS[name])}: it is in the other view alone"
+            )
 
 
 def judged(view: View, say: Say, *, with_ablation: bool = True) -> Judged:

@@ -8,7 +8,7 @@ from replay.evaluation.models import RECENCY
 from replay.evaluation.report import AsKnown, Evaluation, Judged, auc_text
 from replay.evaluation.words import WORDS
 
-PROBLEMS_SHOWN_MAX = 1_000  # of the lines that are not judged; the JSON has them all
+PROBLEMS_SHOWN_MAX = 1_000  # of the lines that are not judged in all views; the JSON has them all
 Rows = Sequence[Sequence[str]]
 
 
@@ -68,9 +68,10 @@ class Writer:
         if found.problems:
             shown = found.problems[:PROBLEMS_SHOWN_MAX]
             heads = [self.t(name) for name in ("line", "id", "what", "reason")]
-            tables.append(
-                Table(rows=[heads, *((str(one.line), one.id, self.t(one.kind), one.detail) for one in shown)])
-            )
+            lines = [(str(one.line), one.id, self.t(one.kind), one.detail) for one in shown]
+            if more := len(found.problems) - len(shown):
+                lines.append(("…", "", "", self.t("more", f"{more:,}")))
+            tables.append(Table(rows=[heads, *lines]))
         return Section(title=self.t("outcomes"), tables=tables)
 
     def _judged(self, one: Judged) -> Section:

@@ -50,7 +50,7 @@ class PopulationLine(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The newest month whole, and all months as lines. Nothing that is not in the months is concluded.
 
-    populations: against the population of the newest month's champion; None where the archive was not asked.
+    populations: against the population of the model in force; None where the archive was not asked.
     """
 
     newest: MonthReport | None  # None: no month has been learned yet

@@ -59,9 +59,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "psi": ("PSI（与训练总体相比）", "PSI (against the population of training)"),
     "populations": ("评分总体（与训练总体相比）", "Populations that are scored (against the one of training)"),
     "about_populations": (
-        "模型只从借款企业学习；对其他企业的评分是外推，PSI 越大越不可比。按归档中各企业最新的评分。",
-        "The model has learned from borrowers alone: the score of any other enterprise is an extrapolation, the more "
-        "so the larger this PSI. From the newest score of each enterprise in the archive.",
+        "在用的模型只从借款企业学习；对其他企业的评分是外推，PSI 越大越不可比。按归档中各企业最新的评分。",
+        "The model in force has learned from borrowers alone: the score of any other enterprise is an extrapolation, "
+        "the more so the larger this PSI. From the newest score of each enterprise in the archive.",
     ),
     "population": ("总体", "population"),
     "borrowers": ("有未结清贷款", "with a loan open"),

@@ -134,6 +134,8 @@ class Learner:
         report = self._reported(month, matured, self.newest(month, closes), newly, said)
         if self._in_shadow != self.ledger.retained_count:  # the oldest were dropped
             self._rebuild(month - self._settings.months_retained)
+        if report is not None:
+            self.extras[_RECORD] = self._shadow.record.to_bytes()  # as a restart takes it up: without what was dropped
         self.month = month
         self.counts["months"] += 1
         for state in self.partitions.values():
@@ -202,7 +204,6 @@ class Learner:
         )
         report = msgspec.structs.replace(report, dispositions=dispositions)
         self._in_shadow += len(matured)
-        self.extras[_RECORD] = self._shadow.record.to_bytes()
         return report
 
     def _rebuild(self, first_month: int) -> None:

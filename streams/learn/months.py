@@ -1,4 +1,11 @@
-"""Months that may be learned: those that every partition of the log has passed, and score has applied."""
+"""Months that may be learned: those that every partition of the log has passed, score has applied, and of which all
+observations have been read.
+
+To a month belong the observations of records up to its close, a tick. Score writes those before the ones of any later
+record, a tick being a barrier. So once one of a later record has been read, or the partition's end, all of them have
+been, and it does not matter how many of later months have been, too: a full queue keeps no month from being learned
+that it holds.
+"""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,14 +22,14 @@ class Months:
         """Prepare. `progress`: asks how far score has come; `poll_s`: no sooner than so long after the last time."""
         self._progress, self._partitions, self._poll_s = progress, partitions, poll_s
         self._ready: int | None = None  # score has applied all up to its end …
-        self._targets: Mapping[int, int] = {}  # … and its observations end here
+        self._targets: Mapping[int, int] = {}  # … and all observations ended here then
         self._looked_at_s = -1e9
         self._waits = ""
 
     async def next(self, learner: Learner, positions: Mapping[str, int]) -> tuple[int | None, str]:
         """Return the month to learn now, None where there is none, and what is waited for.
 
-        positions: next offset to read by "topic:partition". Raise KafkaException where the broker does not answer.
+        positions: next offset to read by "topic:partition". Raise KafkaException where the broker refuses.
         """
         month = learner.due_month
         if month is None:
@@ -34,7 +41,8 @@ class Months:
             self._waits = await self._look(learner, month)
             if self._waits:
                 return None, self._waits
-        behind = [p for p, end in self._targets.items() if positions.get(f"{topics.OBSERVATION}:{p}", 0) < end]
+        at = {p: positions.get(f"{topics.OBSERVATION}:{p}", 0) for p in self._targets}
+        behind = [p for p, end in self._targets.items() if at[p] < end and not _has_read(learner, p, month)]
         if behind:
             return None, f"{topics.OBSERVATION}[{behind[0]}] up to offset {self._targets[behind[0]]}"
         return month, ""
@@ -42,6 +50,8 @@ class Months:
     async def _look(self, learner: Learner, month: int) -> str:
         """Ask how far score has come; return what the month waits for, empty where it is ready."""
         progress = await self._progress()
+        if progress.unanswered:
+            return f"Kafka, which does not say how far score has come: {progress.unanswered}"
 
         def applied(partition: int, month: int) -> bool:
             close = learner.partitions[partition].close_of(month)
@@ -57,6 +67,12 @@ class Months:
             return f"score: {topics.EVENTS}[{late}] is applied up to {at}, month {month} ends at {ends}"
         self._ready, self._targets = ready, progress.observation_ends
         return ""
+
+
+def _has_read(learner: Learner, partition: int, month: int) -> bool:
+    """Return whether an observation of a record beyond the month's close has been read."""
+    close = learner.partitions[partition].close_of(month)
+    return close is not None and learner.ledger.newest_offset.get(partition, -1) > close.offset
 
 
 def _missing_tick(learner: Learner) -> str:

@@ -1,6 +1,7 @@
 """How far score has come, by its committed offsets."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from domain import topics
 from sinks.log_reader import member_consumer
-from sinks.retriable import until_answered
+from sinks.retriable import is_outage, until_answered
+
+log = logging.getLogger(__name__)
 
 _NO_COORDINATOR = frozenset(
     {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
@@ -20,10 +23,14 @@ _NO_COORDINATOR = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """By partition, how far score has applied `events.v1`, and where `observation.v1` ended after that was asked."""
+    """By partition, how far score has applied `events.v1`, and where `observation.v1` ended after that was asked.
+
+    unanswered: why neither is known, where the broker does not answer.
+    """
 
     score_offsets: Mapping[int, int]
     observation_ends: Mapping[int, int]
+    unanswered: str = ""
 
 
 class ScoreProgress:
@@ -46,13 +53,25 @@ class ScoreProgress:
         self._member = member_consumer(bootstrap, group, client)
         self._partitions = partitions
         self._timeout_s = timeout_s
+        self._is_silent = False  # the broker, the last time
 
     async def __call__(self) -> Progress:
-        """Return the progress, empty while the group has no coordinator.
+        """Return the progress, empty while the group has no coordinator, or the broker does not answer.
 
-        Raise KafkaException where the broker does not answer.
+        An outage is logged once. Raise KafkaException where the broker refuses, or knows no such topic.
         """
-        return await asyncio.to_thread(self._ask)
+        try:
+            found = await asyncio.to_thread(self._ask)
+        except KafkaException as error:
+            if not is_outage(error):
+                raise
+            found = Progress(score_offsets={}, observation_ends={}, unanswered=error.args[0].str())
+            if not self._is_silent:
+                log.warning("learn: Kafka does not say how far score has come, and learn waits: %s", found.unanswered)
+        if self._is_silent and not found.unanswered:
+            log.info("learn: Kafka answers again")
+        self._is_silent = bool(found.unanswered)
+        return found
 
     def _ask(self) -> Progress:
         wanted = [TopicPartition(topics.EVENTS, p) for p in range(self._partitions)]
@@ -72,4 +91,14 @@ class ScoreProgress:
         asked = {TopicPartition(topics.OBSERVATION, p): OffsetSpec.latest() for p in range(self._partitions)}
         answers = self._admin.list_offsets(asked, request_timeout=self._timeout_s)
         wait(answers.values())  # all, also where one failed: the client must not go while it still answers
-        return {tp.partition: future.result().offset for tp, future in answers.items()}
+        try:
+            return {tp.partition: future.result().offset for tp, future in answers.items()}
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NOENT:
+                raise
+            raise KafkaException(self._why_no_leader()) from error
+
+    def _why_no_leader(self) -> KafkaError:
+        """Return why there is none: librdkafka has one code for an unknown topic and for a leader to be elected."""
+        known = self._admin.list_topics(topics.OBSERVATION, self._timeout_s).topics[topics.OBSERVATION]
+        return known.error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE)

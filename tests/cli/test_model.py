@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from cli import artefact
+from cli.words import time_text
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.prior import prior_id
 from domain import topics
@@ -117,10 +118,13 @@ def test_two_models_are_compared(proposed: Settings, model: Callable[..., Any]) 
     outbox = Outbox(proposed.kafka.bootstrap)
     for n in range(3):
         outbox.send(topics.OBSERVATION, msgspec.json.encode(observation(n)))
+    for body in (b"\xff", b'{"observation_id":"\xff"}', b"{}"):
+        outbox.send(topics.OBSERVATION, body)
     outbox.drain()
     code, out, err = model("diff", "prior", id_of(ONE)[:8], "--observed")
     assert code == 0, err
     assert "of 2 enterprises observed on 2024-11-30, 0 have another grade" in out
+    assert f"3 observations cannot be read and are left out; the first: {topics.OBSERVATION}[0]@3: " in err
 
 
 def observation(n: int) -> Observation:
@@ -253,7 +257,10 @@ def test_promote_shows_the_evidence_and_refuses_a_challenger(proposed: Settings,
     month = MonthReport(
         month=learned(2).month, model_id=id_of(ONE), labels={}, weights_milli={}, grades=(), scores=(), psi_micro={},
         concept_drift=False, drift=(), models=tuple(metrics(name) for name in ("champion", "arf")),
-        differences=(ModelDifference(model="as_scored", n=480, bad=31, auc=FIGURE, log_loss=FIGURE),),
+        differences=tuple(
+            ModelDifference(model=name, n=n, bad=31, auc=FIGURE, log_loss=FIGURE)
+            for name, n in (("prior", 481), ("as_scored", 480), ("arf", 470))
+        ),
     )  # fmt: skip
     outbox = Outbox(proposed.kafka.bootstrap)
     outbox.send(topics.MODEL_REPORT, msgspec.json.encode(month))
@@ -268,12 +275,34 @@ def test_promote_shows_the_evidence_and_refuses_a_challenger(proposed: Settings,
     assert "log loss -0.0100 [-0.0200, -0.0010]" in out
     assert "so: better" in out
     assert "in shadow, arf: AUC 0.800" in out
+    less = "on 470 labels (31 bad): AUC -0.010 [-0.020, -0.001], log loss -0.0100 [-0.0200, -0.0010]"
+    assert f"learn's model less arf, {less}" in out
+    assert "481" not in out
     assert model("promote", id_of(TWO)[:8], *SIGNED)[0] == 0
     assert words_of(proposed) == [("activate", id_of(TWO), "张三")]
     code, out, _ = model("promote", id_of(HELD)[:8], *SIGNED, lang="zh_CN.UTF-8")
     assert code == 1
     assert "暂缓：drift" in out
     assert "没有当月的逐月预测记录" in out
+
+
+def test_promote_shows_no_figures_of_learns_own_models_for_probabilities_made_anew(
+    proposed: Settings, model: Callable[..., Any]
+) -> None:
+    model("accept", id_of(ONE)[:8], *SIGNED)
+    run(proposed, calibrated := anew(3, ONE))
+    month = MonthReport(
+        month=calibrated.month, model_id=id_of(ONE), labels={}, weights_milli={}, grades=(), scores=(), psi_micro={},
+        concept_drift=False, drift=(), models=(metrics("champion"),),
+        differences=(ModelDifference(model="as_scored", n=480, bad=31, auc=FIGURE, log_loss=FIGURE),),
+    )  # fmt: skip
+    outbox = Outbox(proposed.kafka.bootstrap)
+    outbox.send(topics.MODEL_REPORT, msgspec.json.encode(month))
+    outbox.drain()
+    code, out, err = model("promote", id_of(calibrated.snapshot)[:8], *SIGNED)
+    assert code == 0, err
+    assert "480" not in out
+    assert f"it makes the probabilities of {id_of(ONE)[:12]} anew and moves no score" in out
 
 
 def test_a_card_traces_training_decisions_deployment_and_exit(
@@ -284,10 +313,11 @@ def test_a_card_traces_training_decisions_deployment_and_exit(
     code, out, err = model("card", id_of(ONE)[:8])
     assert code == 0, err
     assert out.startswith(f"# Model card {id_of(ONE)}\n")
+    trained = f"| trained at | {time_text(read_history(proposed.kafka).candidates[id_of(ONE)].at_ms)} |"
     for told in (
         "## Training", "| labels | 500 |", "trained on events.v1:0 up to offset | 1,000", "| operator | learn |",
         "## Iterations", prior_id(), "## Deployment and exit", "| in force |", "| exit |", id_of(TWO), "张三",
-        "复核 \\<b>\\|\\`通过\\`", "extrapolation", "no reject inference",
+        "复核 \\<b>\\|\\`通过\\`", "extrapolation", "no reject inference", trained,
     ):  # fmt: skip
         assert told in out, told
     page = tmp_path / "card.html"

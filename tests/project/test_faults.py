@@ -50,9 +50,10 @@ def test_no_count_of_injected_faults_is_written_down() -> None:
     assert written == []
 
 
-def test_each_file_that_a_row_names_has_a_test_of_that_fault() -> None:
+def test_a_row_names_each_file_with_a_test_of_that_fault_and_no_other() -> None:
     found = files_by_fault()
     for number, cell in rows().items():
         named = set(re.findall(r"`([\w/]+\.py)`", cell))
         assert cell == "open" or named, f"fault {number} names no file"
         assert named <= found[number], f"fault {number}: {sorted(named - found[number])} have no test of it"
+        assert named >= found[number], f"fault {number}: {sorted(found[number] - named)} have one, and are not named"

@@ -4,7 +4,7 @@ import pytest
 
 from domain.calendar import date_of
 from replay.evaluation import run
-from replay.evaluation.outcomes import Outcome, Outcomes
+from replay.evaluation.outcomes import Outcome, Outcomes, Problem
 from replay.evaluation.report import Evaluation
 from replay.evaluation.text import markdown
 from replay.log_file import LogFile
@@ -47,12 +47,15 @@ def test_enterprises_are_judged_just_before_the_date_and_90_days_before_it(log: 
     assert views["days_90"].examples["day"].tolist() == [end - 111, end - 91]
     assert views["last_day"].examples["bad"].tolist() == [True, False, False]
     assert [(one.id, one.kind) for one in listed.problems] == [
+        (name_of(2), "no_vector_days_90"),
         (name_of(3), "no_vector"),
         (name_of(4), "no_vector"),
         ("nobody", "unknown"),
     ]
     report = run.evaluation("events.log", log, records, None, listed, [run.judged(views["last_day"], hush)])
-    assert report.outcomes == {"read": 6, "judged": 3, "bad": 1, "no_vector": 2, "unknown": 1}
+    counts = {"no_vector": 2, "no_vector_days_90": 1, "unknown": 1}
+    assert report.outcomes == {"read": 6, "judged": 3, "bad": 1, **counts}
+    assert report.problems[0].detail.endswith(f"before {date_of(FIRST_DAY - 30)}: it is in the other view alone")
     assert_texts(report)
 
 
@@ -66,6 +69,19 @@ def assert_texts(report: Evaluation) -> None:
     for one in report.problems:
         assert one.id in english
         assert one.detail in html(report, chinese=False).decode()
+
+
+def test_more_problems_than_are_shown_are_counted(log: LogFile) -> None:
+    from replay.evaluation.page import html
+
+    listed = outcomes()
+    listed.problems += (Problem(line=line, id=f"e{line}", kind="unknown", detail="d") for line in range(2, 1_202))
+    report = run.evaluation("events.log", log, 0, None, listed, [])
+    for text in (markdown(report, chinese=False), html(report, chinese=False).decode()):
+        assert "and 200 more; the JSON has them all" in text
+        assert ("e1001" in text, "e1002" in text) == (True, False)
+    listed.problems[1_000:] = []
+    assert "more;" not in markdown(run.evaluation("events.log", log, 0, None, listed, []), chinese=False)
 
 
 def test_two_outputs_of_one_log_are_the_same_bytes(log: LogFile) -> None:

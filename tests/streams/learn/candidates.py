@@ -1,5 +1,7 @@
 """Candidates as learn would make them, a month after the other, for tests of what becomes of them."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
@@ -34,6 +36,18 @@ def snapshot(
         trained_bad_count=bad,
         trained_until_day=last_day(FIRST_MONTH + n),
         log_offsets={"events.v1:0": 1_000 * n},
+    )
+
+
+def unscorable(n: int) -> Snapshot:
+    """The n-th model with an indicator that no engine computes: its bytes decode, and it has no scorecard."""
+    made = snapshot(n)
+
+    def renamed(of: dict[str, Any]) -> dict[str, Any]:
+        return {("no_such" if name == MOVED[0] else name): value for name, value in of.items()}
+
+    return msgspec.structs.replace(
+        made, weights_milli=renamed(made.weights_milli), anchors_micro=renamed(made.anchors_micro)
     )
 
 

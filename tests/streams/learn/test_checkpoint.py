@@ -18,7 +18,7 @@ from domain.outputs import Observation
 from sinks.checkpoint_topic import Head, Segment, digest
 from streams.learn import checkpoint
 from streams.learn.checkpoint import CheckpointRefused, Memory, State, restored
-from streams.learn.learner import Learner
+from streams.learn.learner import Learner, Month
 from tests.streams.learn.test_role import PARTITIONS, PRIOR, Log, made_log
 
 SETTINGS = LearnSettings(labels_per_snapshot_min=100, months_retained=12, challengers=("ftrl",))
@@ -86,6 +86,7 @@ def content(memory: Memory) -> Mapping[str, Any]:
         "facts": {n: [[loan.stored for loan in f.loans], bytes(f.seen), f.outcomes] for n, f in ledger.facts.items()},
         "retained": ledger.retained.tobytes(),
         "closes": learner.partitions,
+        "newest_offset": ledger.newest_offset,
         "extras": learner.extras,
         "dispositions": ledger.dispositions,
         "pending": memory.pending,
@@ -127,6 +128,27 @@ def test_memory_restored_at_any_moment_goes_on_as_the_one_that_was_never_lost(se
     for _ in range(4):  # segments of facts that the last one has left half empty are joined
         kept.write(memory)
     assert kept.sizes[-1] == 0, "nothing is new"
+
+
+def test_a_restart_after_more_months_than_are_retained_gives_the_same_reports(seed: int) -> None:
+    """The prequential record is cut when a year is dropped; what a restart goes on from has that cut too."""
+    log = made_log(seed, months=27, enterprises=20)
+    quiet, memory, kept = Memory(learner=learner()), Memory(learner=learner()), Kept()
+    months: list[list[bytes]] = [[], []]
+    for step in steps_of(log):
+        for which, each in enumerate((quiet, memory)):
+            go_on(each, step)
+            months[which] += learn_due(each)
+        if len(months[1]) > len(kept.sizes):
+            kept.write(memory)
+            memory = kept.restored()
+    assert len(months[0]) == len(kept.sizes) >= 26
+    assert months[0] == months[1]
+    last = msgspec.json.decode(months[0][-1], type=Month).report
+    assert last is not None
+    labels = quiet.learner.labels["good"] + quiet.learner.labels["bad"]
+    assert max(one.n for one in last.models if one.window == "all") < labels, "a year was dropped"
+    assert content(memory) == content(quiet)
 
 
 def test_dispositions_are_counted_by_label_told_by_month_and_move_no_label_and_no_model(seed: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from config.settings import KafkaSettings, LearnSettings, Settings
 from detectors.prior import prior_id
+from detectors.snapshot import decode
 from domain import topics
 from domain.events import SCHEMA, Control
 from domain.outputs import Candidate
@@ -23,7 +24,7 @@ from streams.learn.publishing import Publisher
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
-from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot
+from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot, unscorable
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
@@ -252,6 +253,33 @@ def test_damaged_and_unreadable_records_are_passed_over(fresh: Settings) -> None
     assert history.damaged == {id_of(snapshot(2))}
     run(fresh, learned(1))
     assert read_history(fresh.kafka).in_force_id == id_of(snapshot(1))
+
+
+def test_what_score_refuses_never_counts_as_in_force(fresh: Settings) -> None:
+    """An operator activates a model with an indicator that this engine does not compute: score keeps the one before."""
+    odd = unscorable(9)
+    decode(odd.encode(), id_of(odd))
+    run(fresh, learned(1))
+    publish(Outbox(fresh.kafka.bootstrap), topics.MODEL, odd.encode())
+    says(fresh, "activate", id_of(odd))
+    history = read_history(fresh.kafka)
+    assert history.in_force_id == id_of(snapshot(1))
+    assert [one.model_id for one in history.switches] == [id_of(snapshot(1))]
+    (made,) = run(fresh, learned(4))
+    assert made is not None
+    assert (made.in_force_id, made.status, made.reasons) == (id_of(snapshot(1)), "proposed", ())
+
+
+def test_going_back_from_what_this_engine_refuses_holds_too(fresh: Settings) -> None:
+    """An earlier engine scored with it, and an operator went back: learn activates nothing until resume."""
+    run(fresh, learned(1))
+    publish(Outbox(fresh.kafka.bootstrap), topics.MODEL, unscorable(9).encode())
+    says(fresh, "activate", id_of(unscorable(9)))
+    assert read_history(fresh.kafka).paused_by is None
+    says(fresh, "activate", id_of(snapshot(1)))
+    history = read_history(fresh.kafka)
+    assert (history.in_force_id, history.paused_by is not None) == (id_of(snapshot(1)), True)
+    assert [one.by for one in said(fresh)] == ["learn", "zhang", "zhang"]
 
 
 def test_without_any_record_the_packaged_model_is_in_force() -> None:

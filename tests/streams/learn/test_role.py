@@ -17,20 +17,24 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.prior import prior_id
 from detectors.snapshot import MICRO, content_id, decode, of_format_1
 from domain import topics
 from domain.calendar import day_of_date, day_start_ms, month_of_day
-from domain.events import Feed, Loan, LogRecord, Outcome, Tick
+from domain.events import Control, Feed, Loan, LogRecord, Outcome, Tick
 from domain.outputs import Candidate, ModelMessage, Observation
-from sinks.artefacts import fetch
+from sinks.artefacts import fetch, publish
 from sinks.checkpoint_topic import CheckpointTopic
+from sinks.kafka import Outbox
 from sinks.telemetry import Learning, Outcomes, Readiness
 from streams.learn.role import Learn
 from streams.learn.score_progress import Progress, ScoreProgress
+from streams.model_decisions import Deciding
 from streams.transport import chunk_of
 from streams.worker.role import DETACHED, TP
 from tests.brokers import make_topics
 from tests.reading import commit, ends, read
+from tests.streams.learn.candidates import unscorable
 
 PARTITIONS = 2
 BANK, FAILING = "C1010511000099", "C1010511000088"
@@ -373,12 +377,77 @@ def test_candidates_are_published_once_in_their_order(broker: str, seed: int) ->
     assert (ends(broker, topics.MODEL), candidates_on(broker)) == count, "months alone are said again"
 
 
+def test_a_month_is_published_where_an_operator_has_activated_what_this_engine_cannot_score_with(
+    broker: str, seed: int, make_topic: Any, monkeypatch: Any
+) -> None:
+    """Score refuses it and keeps the one before, whose probabilities learn makes anew."""
+    for name in ("MODEL", "MODEL_REPORT", "CONTROL"):
+        monkeypatch.setattr(topics, name, make_topic(name.lower(), **{"message.timestamp.type": "LogAppendTime"}))
+    odd = msgspec.structs.replace(unscorable(1), trained_until_day=None)  # all labels came after its training
+    publish(Outbox(broker), topics.MODEL, odd.encode())
+    word = Control(
+        control_id="c", action="activate", artefact="model", artefact_id=content_id(odd.encode()), by="li", reason="r"
+    )
+    Deciding(settings(broker).kafka).write(word)
+    log = made_log(seed)
+    found = run(role_over(broker, log, publish=True), log, one_after_the_other(log))
+    assert found["snapshots_published"] == found["snapshots"] >= 3
+    made = candidates_on(broker)
+    assert {one.in_force_id for one in made} == {prior_id()}
+    assert "calibration" in {one.kind for one in made}
+
+
 def candidates_on(broker: str) -> list[Candidate]:
     records = [msgspec.json.decode(r.value or b"", type=ModelMessage) for r in read(broker, topics.MODEL_REPORT)]
     return [one for one in records if isinstance(one, Candidate)]
 
 
+def driven(role: Learn, log: Log, pieces: Mapping[str, int]) -> dict[str, Any]:
+    """Read all partitions in turn, as the transport does: what is paused waits, and rewinds are followed.
+
+    pieces: records of a chunk by topic.
+    """
+
+    async def story() -> dict[str, Any]:
+        await role.start(DETACHED)
+        await role.assigned(set(log))
+        at, rest = dict.fromkeys(log, 0), 0
+        while rest < 20:
+            rest += 1
+            for tp, values in log.items():
+                at |= role.rewinds()
+                if tp in role.paused or at[tp] == len(values):
+                    continue
+                some = values[at[tp] : at[tp] + pieces[tp.topic]]
+                first, at[tp], rest = at[tp], at[tp] + len(some), 0
+                await role.apply(tp, chunk_of(tp.topic, tp.partition, first, [(b"k", v, [], 0) for v in some]))
+            await role.tick()
+            if role.is_busy:
+                rest = 0
+                await asyncio.sleep(0.002)
+        assert at == {tp: len(values) for tp, values in log.items()}, role.summary()["waits_for"]
+        await role.stop()
+        return role.summary()
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "pieces", [{topics.OBSERVATION: 7, topics.EVENTS: 1}, {topics.OBSERVATION: 100, topics.EVENTS: 1_000}]
+)
+def test_a_backlog_beyond_the_bound_is_learned_month_by_month(
+    broker: str, seed: int, pieces: Mapping[str, int]
+) -> None:
+    """The queue is full of later months: the oldest is learned, which makes room, and no model is another one."""
+    log = made_log(seed, months=16)
+    expected = run(role_over(broker, log), log, one_after_the_other(log))
+    assert expected["observations"] == 960
+    found = driven(role_over(broker, log, observations_held_max=480), log, pieces)
+    assert found == expected
+
+
 def test_a_full_queue_reads_no_further_observations_says_so_and_loses_none(broker: str, seed: int) -> None:
+    """A bound that is below what the oldest month needs."""
     log = made_log(seed, months=8)
     expected = run(role_over(broker, log), log, one_after_the_other(log))
     kept = store(broker)
