@@ -55,12 +55,15 @@ def test_a_budget_takes_the_cut_offs_of_the_curve_and_says_where_it_has_none(tmp
     file, cases, made = tmp_path / "rules.csv", tmp_path / "cases.toml", tmp_path / "rules.json"
     file.write_text(CSV, encoding="utf-8")
     make = ["rules", "make", str(file), "--output", str(made), "--budget"]
-    assert main([*make, "12"]) == 1
+    packaged, own = files("config").joinpath("cases.toml").read_text(encoding="utf-8"), ["--cases", str(cases)]
+
+    def write(curve):
+        cases.write_text(re.sub(r"(?ms)^curve = .*?^\]$", f"curve = {curve}", packaged), encoding="utf-8")
+
+    write("[[10, 400000, 500000], [13, 500000, 400000]]")
+    assert main([*make, "12", *own]) == 1
     assert "budget 12: this curve has no cut-offs; run xinliu rules fit" in capsys.readouterr().err
-    packaged = files("config").joinpath("cases.toml").read_text(encoding="utf-8")
-    curve = "curve = [[10, 400000, 500000, -1000, 0, 1000], [13, 500000, 400000, -1500, -100, 1000]]"
-    cases.write_text(re.sub(r"(?m)^curve = .*$", curve, packaged), encoding="utf-8")
-    own = ["--cases", str(cases)]
+    write("[[10, 400000, 500000, -1000, 0, 1000], [13, 500000, 400000, -1500, -100, 1000]]")
     found = {}
     for budget in (10, 11, 12, 13):
         assert main([*make, str(budget), *own]) == 0
@@ -77,6 +80,20 @@ def test_a_budget_takes_the_cut_offs_of_the_curve_and_says_where_it_has_none(tmp
     for beyond in ("9", "14"):
         assert main([*make, beyond, *own]) == 1
         assert f"budget {beyond}: the curve goes from 10 to 13 cases" in capsys.readouterr().err
+
+
+def test_the_packaged_curve_has_cut_offs_and_at_the_packaged_budget_those_in_force(tmp_path, capsys):
+    file, made = tmp_path / "rules.csv", tmp_path / "rules.json"
+    file.write_text(CSV, encoding="utf-8")
+    in_force = listed(capsys)["case"]["cutoffs_milli"]
+    found = []
+    for budget in ("6", "12", "36"):
+        assert main(["rules", "make", str(file), "--output", str(made), "--budget", budget]) == 0
+        capsys.readouterr()
+        found.append(listed(capsys, str(made))["case"]["cutoffs_milli"])
+    fewer, same, more = found
+    assert (same["orange"], same["red"]) == (in_force["orange"], in_force["red"])
+    assert all(fewer[level] >= same[level] >= more[level] for level in same)
 
 
 def listed(capsys, *args):
