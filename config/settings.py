@@ -77,7 +77,7 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     batch_bytes_max: Annotated[int, msgspec.Meta(ge=12 << 20, le=1 << 30)] = FEED_BATCH_BYTES_MAX  # one batch, unpacked
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
     new_enterprises_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1_000  # a bank and day, then its feed is held
-    new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 300_000  # of a bank, before its quota counts
+    new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 70_000  # of a bank, before its quota counts
 
 
 class SealSettings(_Table, frozen=True, kw_only=True):
