@@ -3,8 +3,10 @@
 list   how many, by source topic and reason (--each: every one)
 show   opens one, by the coordinates of the record it was made of: TOPIC PARTITION OFFSET. Who and why are asked, and
        written to audit.v1 before anything is shown. A record of our own topics is read where it stands.
-opened lists who opened which, and why
-retry  sends records to the topics they came from, after what made them wrong has been set right; needs --yes.
+opened lists who opened which, or sent which without its source, and why
+retry  sends records to the feeds they came from, after what made them wrong has been set right; needs --yes.
+       A record is sent only where it still stands at its coordinates, byte for byte; where that is past retention
+       only with --source-gone WHY and --by, which audit.v1 keeps. What is not sealed, or of control.v1, is not sent.
        A payload with credentials is not held and cannot be sent. Dead letters stay in dlq.v1.
 keys   makes the key pair in a folder: ingest seals with the public half, show and retry open with the private one
 
@@ -29,7 +31,7 @@ from cli.deciding import NotDecided, add_decision_arguments, signed
 from cli.numbers import offset_of
 from cli.words import complain, reason_of, say, time_text
 from config.settings import Settings
-from domain.outputs import DeadLetter, Refused
+from domain.outputs import DeadLetter, Refused, Resent
 from domain.printable import printable
 from domain.reject import Reason
 from sinks.kafka import DeliveryFailed
@@ -41,8 +43,10 @@ ZH = """列出死信，看一条，或把一些送回原主题。
 list   按来源主题和原因汇总（--each 逐条）
 show   按原记录的坐标拆开一条：主题 分区 位点。要写明谁、为什么，先记入 audit.v1，然后才显示。
        本平台主题里的记录，到原处去读。
-opened 列出谁、为什么、拆开过哪一条
-retry  改正了原因之后，把原记录送回原主题；需要 --yes。
+opened 列出谁、为什么、拆开过哪一条，或没有原记录可核对就送回了哪一条
+retry  改正了原因之后，把原记录送回原数据流；需要 --yes。
+       只送坐标处仍有、且逐字节相同的记录；已过保留期的，要加 --source-gone 为什么 和 --by，记入 audit.v1。
+       没有密封的、control.v1 的，不送。
        含密码等的原文不保存，不能送回。死信仍留在 dlq.v1。
 keys   在一个文件夹里生成一对密钥：ingest 用公钥密封，show 和 retry 用私钥拆封
 
@@ -69,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
         else:
             sub.add_argument("--yes", action="store_true", help=say("真的送回", "really send them"))
+            sub.add_argument(
+                "--source-gone",
+                metavar=say("为什么", "WHY"),
+                help=say("原记录已过保留期的也送；写明为什么", "send those whose source is past retention, and why"),
+            )
+            sub.add_argument("--by", metavar=say("谁", "WHO"), help=say("谁决定的", "who decides --source-gone"))
         sub.add_argument("--json", action="store_true")
     show = actions.add_parser("show", help=say("拆开一条", "open one"))
     show.add_argument("topic")
@@ -152,8 +162,10 @@ def _print_record(head: DeadLetter, record: Refused | None) -> None:
 
 def _opened(args: argparse.Namespace, settings: Settings) -> int:
     for one in openings(settings):
-        where = f"{one.topic}[{one.partition}]@{one.offset}"
-        line = f"{time_text(one.at)}  {where}  {one.reason_refused}  {one.by}: {one.reason}"
+        where, what = f"{one.topic}[{one.partition}]@{one.offset}", ""
+        if isinstance(one, Resent):
+            what = say("  未核对原记录送回", "  sent without its source")
+        line = f"{time_text(one.at)}  {where}  {one.reason_refused}{what}  {one.by}: {one.reason}"
         print(_json(one) if args.json else printable(line))
     return 0
 
@@ -172,7 +184,10 @@ def _retry(args: argparse.Namespace, settings: Settings) -> int:
             "dlq", f"将送回 {count} 条死信；加 --yes 才送", f"{count} dead letters would be sent; --yes sends them"
         )
         return 1
-    done = retry(settings, chosen)
+    unseen = None
+    if args.source_gone is not None:
+        unseen = signed(argparse.Namespace(by=args.by, reason=args.source_gone))
+    done = retry(settings, chosen, unseen=unseen)
     if args.json:
         print(_json({"sent": done.sent, "refused": [{"letter": _line(one), "why": why} for one, why in done.refused]}))
     else:

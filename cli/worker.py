@@ -80,6 +80,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             parser=kafka.parser,
             fetch_gap_ms=FETCH_GAPS_MS[args.role],
             unpacked_bytes_max=kafka.unpacked_bytes_max,
+            batch_bytes_max=settings.ingest.batch_bytes_max if args.role == "ingest" else kafka.unpacked_bytes_max,
             one_member=args.role in ONE_WORKER,
             client=aiokafka_settings(kafka),
         ),

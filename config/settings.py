@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from config.errors import SettingsError
-from config.limits import UNPACKED_BYTES_MAX
+from config.limits import FEED_BATCH_BYTES_MAX, UNPACKED_BYTES_MAX
 from config.redaction import shown_url, split_url
 from domain.ids import BankIdText
 
@@ -74,9 +74,10 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     token_key_file: str | None = None  # the key of tokens of personal ids, or what opens it; required by a worker
     token_secret_file: str | None = None  # sealed key of tokens, by `xinliu token-key rotate`; empty: as if not set
     unreadable: Literal["pause", "skip"] = "pause"  # a feed at a batch that cannot be read; it is quarantined first
+    batch_bytes_max: Annotated[int, msgspec.Meta(ge=12 << 20, le=1 << 30)] = FEED_BATCH_BYTES_MAX  # one batch, unpacked
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
     new_enterprises_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1_000  # a bank and day, then its feed is held
-    new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 300_000  # of a bank, before its quota counts
+    new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 70_000  # of a bank, before its quota counts
 
 
 class SealSettings(_Table, frozen=True, kw_only=True):

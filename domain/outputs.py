@@ -340,6 +340,18 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="o
     at: int  # ms of the epoch
 
 
+class Resent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resent"):
+    """`audit.v1`: a refused record was sent again though its source is past retention. It is written before that."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason_refused: str
+    by: str
+    reason: str
+    at: int  # ms of the epoch
+
+
 class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):
     """`feed.v1`, keyed by bank_id: one bank's feed, as the writer of the ticks sees it."""
 

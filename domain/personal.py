@@ -9,7 +9,7 @@ import unicodedata
 from datetime import date
 from typing import Literal
 
-Kind = Literal["resident_id", "mobile", "passport", "permit", "card"]
+Kind = Literal["resident_id", "mobile", "passport", "permit", "hong_kong_id", "card"]
 
 _RESIDENT_WEIGHTS, _RESIDENT_CHECK = tuple(2 ** (17 - i) % 11 for i in range(17)), "10X98765432"
 CREDIT_WEIGHTS, CREDIT_ALPHABET = tuple(3**i % 31 for i in range(17)), "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -84,8 +84,9 @@ _NO_SEPARATORS = {ord(separator): None for separator in " -._()"}
 def kind_of(text: str) -> Kind | None:
     """Return what number of a person a compact identifier is as a whole; None where it is none.
 
-    A card is one where its Luhn digit is right, an 18-digit resident id where its check digit is and it is no credit
-    code of an enterprise (those begin with 9, as the permanent residence cards of foreigners do).
+    A card is one where its Luhn digit is right, a Hong Kong identity card where its check digit is, an 18-digit
+    resident id where that is so and it is no credit code of an enterprise (those begin with 9, as the permanent
+    residence cards of foreigners do).
     """
     if is_resident(text):
         return None if text.startswith("9") and is_credit_code(text) else "resident_id"
@@ -95,6 +96,8 @@ def kind_of(text: str) -> Kind | None:
         return "passport"
     if _PERMIT.fullmatch(text):
         return "permit"
+    if is_hong_kong(text):
+        return "hong_kong_id"
     return "card" if is_card(text) else None
 
 

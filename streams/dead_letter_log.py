@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
+from confluent_kafka import Message
 
 from config.settings import Settings
 from domain import topics
-from domain.outputs import DeadLetter, Opened, QuarantinedBatch, Refused
+from domain.outputs import DeadLetter, Opened, QuarantinedBatch, Refused, Resent
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
-from sinks.log_reader import read_topic, value_at
+from sinks.log_reader import VALUE_S_MAX, assigned_consumer, read_topic, value_at
+from sinks.log_reader import read as read_spans
+from sinks.retriable import bounds
 from streams.dead_letters import is_whole
 from streams.seal import CannotOpen, Opener, load_opener, place_of
 
 _DECODER = msgspec.json.Decoder(DeadLetter)
 _unpack = msgspec.msgpack.Decoder(Refused).decode
-_AUDIT = msgspec.json.Decoder(Opened)
+_AUDIT = msgspec.json.Decoder(Opened | Resent)
+
+
+_Note = TypeVar("_Note", Opened, Resent)
 
 
 class Letter(NamedTuple):
@@ -91,51 +98,130 @@ def of_old(letter: Letter) -> Refused | None:
 
 def note_opening(settings: Settings, opened: Iterable[DeadLetter | QuarantinedBatch], *, by: str, reason: str) -> None:
     """Write to `audit.v1` who opens these and why, and wait until it is acknowledged. Raise DeliveryFailed."""
+    _audit(settings, [_noted(Opened, one, by, reason) for one in opened])
+
+
+def _noted(kind: type[_Note], one: DeadLetter | QuarantinedBatch, by: str, reason: str) -> _Note:
+    return kind(
+        topic=one.topic,
+        partition=one.partition,
+        offset=one.offset,
+        reason_refused=one.reason,
+        by=by,
+        reason=reason,
+        at=time.time_ns() // 1_000_000,
+    )
+
+
+def _audit(settings: Settings, notes: Iterable[Opened | Resent]) -> None:
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
-    for one in opened:
-        said = Opened(
-            topic=one.topic,
-            partition=one.partition,
-            offset=one.offset,
-            reason_refused=one.reason,
-            by=by,
-            reason=reason,
-            at=time.time_ns() // 1_000_000,
-        )
-        outbox.send(topics.AUDIT, msgspec.json.encode(said))
+    for note in notes:
+        outbox.send(topics.AUDIT, msgspec.json.encode(note))
     outbox.drain()
 
 
-def openings(settings: Settings) -> Iterator[Opened]:
-    """Yield what `audit.v1` says of opened letters, in order. Raise as `read`."""
+def openings(settings: Settings) -> Iterator[Opened | Resent]:
+    """Yield what `audit.v1` says of letters opened, or sent without their source, in order. Raise as `read`."""
     for message in read_topic(settings.kafka.bootstrap, topics.AUDIT, client_settings(settings.kafka)):
         yield _AUDIT.decode(message.value())
 
 
-def retry(settings: Settings, letters: Iterable[Letter]) -> Retried:
+class NotAsSent(Exception):
+    """A dead letter does not hold what stands at its coordinates; the message says why."""
+
+
+class Sources:
+    """The records that letters say they were made of, as the topics hold them. Close it after use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = assigned_consumer(settings.kafka.bootstrap, client_settings(settings.kafka))
+        self._bounds: dict[tuple[str, int], tuple[int, int]] = {}
+        self.close: Callable[[], None] = self._consumer.close
+
+    def has(self, head: DeadLetter, record: Refused) -> bool:
+        """Return True where this very record stands at the letter's coordinates, False where it is past retention.
+
+        Raise NotAsSent where another one stands there or none ever did, KafkaException and ReadTimeout as `read`.
+        """
+        place = head.topic, head.partition
+        if place not in self._bounds:
+            known = self._consumer.list_topics(head.topic, VALUE_S_MAX).topics[head.topic].partitions
+            self._bounds[place] = bounds(self._consumer, *place) if head.partition in known else (0, 0)
+        begin, end = self._bounds[place]
+        if 0 <= head.offset < begin:
+            return False
+        if begin <= head.offset < end:
+            span = head.offset, head.offset + 1
+            for message in read_spans(self._consumer, {place: span}, timeout_s=VALUE_S_MAX):
+                if _is_same(message, record):
+                    return True
+                raise NotAsSent("another record stands at its coordinates")
+        raise NotAsSent("no record stands at its coordinates")
+
+
+def _is_same(message: Message, record: Refused) -> bool:
+    try:
+        found = message.headers() or ()
+    except UnicodeDecodeError as error:
+        raise NotAsSent("a header of its source has a name that is no text") from error
+    headers = tuple((name, (value or b"").decode("utf-8", "replace")) for name, value in found)
+    return (message.key(), message.value() or b"", headers) == (record.key, record.payload, record.headers)
+
+
+def retry(settings: Settings, letters: Iterable[Letter], *, unseen: tuple[str, str] | None = None) -> Retried:
     """Send payloads, with their keys and headers, to the topics they came from. Raise DeliveryFailed where that fails.
 
-    Nobody sees what is opened for it. Refused are dead letters that do not hold the whole record (secrets, a payload
-    over 1 MiB, key or headers over 64 KiB), or cannot be opened, and those of a topic that is no input: `events.v1` has
-    one writer. Raise SettingsError where the key to open them is missing.
+    Who may write `dlq.v1` is not who may write those topics, and a seal says nothing of who sealed: so a record is sent
+    only where it stands at the coordinates of its letter, byte for byte. Where it is past retention it is sent only
+    where an operator says so. unseen: who says that, and why; `audit.v1` has acknowledged it before.
+
+    Nobody sees what is opened for it. Refused are dead letters that are not sealed, do not hold the whole record
+    (secrets, a payload over 1 MiB, key or headers over 64 KiB), or cannot be opened, and those of a topic that is no
+    feed: `events.v1` has one writer, and what `control.v1` says is said anew. Raise SettingsError where the key to open
+    them is missing, KafkaException and ReadTimeout where a source cannot be read.
     """
-    outbox, contents = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka)), Contents(settings)
-    sent, refused = 0, []
-    for letter in letters:
-        head = letter.head
-        if topics.bank_of(head.topic) is None and head.topic not in (topics.GATEWAY, topics.DESK, topics.CONTROL):
-            refused.append((head, "its topic is no input of ingest"))
-            continue
-        try:
-            record = contents.sent_to_us(letter)
-        except CannotOpen as error:
-            refused.append((head, str(error)))
-            continue
-        if record is None or head.reason == "credentials" or not is_whole(record):
-            refused.append((head, "it is not held whole"))
-        else:
-            headers = [(name, value.encode()) for name, value in record.headers]
-            outbox.send(head.topic, record.payload, key=record.key, headers=headers, partition=head.partition)
-            sent += 1
+    contents, feeds = Contents(settings), _feeds(settings)
+    proven: list[tuple[DeadLetter, Refused]] = []
+    gone: list[tuple[DeadLetter, Refused]] = []
+    refused: list[tuple[DeadLetter, str]] = []
+    with closing(Sources(settings)) as sources:
+        for letter in letters:
+            try:
+                record = _sendable(letter, feeds, contents)
+                if sources.has(letter.head, record):
+                    proven.append((letter.head, record))
+                elif unseen is not None:
+                    gone.append((letter.head, record))
+                else:
+                    raise NotAsSent("its source is past retention, nothing proves who sent it: --source-gone")
+            except (CannotOpen, NotAsSent) as error:
+                refused.append((letter.head, str(error)))
+    if gone and unseen is not None:
+        by, reason = unseen
+        _audit(settings, [_noted(Resent, head, by, reason) for head, _ in gone])
+    outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
+    for head, record in (*proven, *gone):
+        headers = [(name, value.encode()) for name, value in record.headers]
+        outbox.send(head.topic, record.payload, key=record.key, headers=headers, partition=head.partition)
     outbox.drain()
-    return Retried(sent=sent, refused=tuple(refused))
+    return Retried(sent=len(proven) + len(gone), refused=tuple(refused))
+
+
+def _feeds(settings: Settings) -> frozenset[str]:
+    """Return the topics that are retried: those of what others send us, not of what operators decide."""
+    return frozenset((*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY, topics.DESK))
+
+
+def _sendable(letter: Letter, feeds: frozenset[str], contents: Contents) -> Refused:
+    """Return the record of a letter of a feed. Raise NotAsSent or CannotOpen where it cannot be sent again."""
+    head = letter.head
+    if head.topic == topics.CONTROL:
+        raise NotAsSent("control.v1 is for commands alone: give the command again")
+    if head.topic not in feeds:
+        raise NotAsSent("its topic is no feed")
+    if head.sealed is None:
+        raise NotAsSent("it is not sealed: a letter of an old version, which has to be sent by its bank")
+    record = contents.sent_to_us(letter)
+    if record is None or head.reason == "credentials" or not is_whole(record):
+        raise NotAsSent("it is not held whole")
+    return record

@@ -25,6 +25,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         outputs.Score, outputs.ReasonCode, outputs.Indicators, outputs.Observation, outputs.Alert, outputs.Evidence,
         outputs.DataDate, outputs.LoanOfAlert, outputs.LoansMore, outputs.CaseLine, outputs.CaseRecord,
         outputs.DeadLetter, outputs.EventName, outputs.Sealed, outputs.Refused, outputs.Cut, outputs.Opened,
+        outputs.Resent,
         outputs.QuarantinedBatch, outputs.KnownEnterprise,
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,

@@ -62,17 +62,18 @@ def parse(
     aborted: Sequence[tuple[int, int]] = (),
     generation: int = OUTSIDE_A_GROUP,
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
+    batch_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
     """Return the records from `start_offset` on of the whole batches in `raw`, the bytes that one fetch brought.
 
     `aborted` is the fetch response's list of (producer id, first offset). A batch that is cut off at the end is left
     for the next fetch. The chunk ends (`is_cut`) before the first batch that cannot be read, and before the batch with
-    which the unpacked records and their positions would take more than `unpacked_bytes_max` bytes. The format is
-    Kafka's message format 2 (KIP-98), see compiled.py.
+    which the unpacked records and their positions would take more than `unpacked_bytes_max` bytes; one that alone takes
+    more than `batch_bytes_max` cannot be read. The format is Kafka's message format 2 (KIP-98), see compiled.py.
 
     Raise UnreadableBatch where the first batch cannot be read, and BatchTooLarge where not even the first is whole.
     """
-    next_offset, fault, buffer, arrays = _read(raw, start_offset, aborted, unpacked_bytes_max)
+    next_offset, fault, buffer, arrays = _read(raw, start_offset, aborted, unpacked_bytes_max, batch_bytes_max)
     if next_offset is None:
         if fault is None:
             raise BatchTooLarge(topic, partition, start_offset, len(raw))
@@ -90,7 +91,7 @@ def parse(
 
 
 def _read(
-    raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
+    raw: bytes | memoryview, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int, batch_bytes_max: int
 ) -> tuple[int | None, Fault | None, NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """Return the offset after the last batch read, the fault of the next one, and the records' bytes and positions.
 
@@ -102,9 +103,9 @@ def _read(
     if aborted or (batches[wanted, ATTRIBUTES] & (TRANSACTIONAL | CONTROL)).any():
         wanted, fault = _committed(raw, batches[wanted], aborted, bytes_max, fault)
     if (batches[wanted, ATTRIBUTES] & CODEC).any():
-        buffer, read, bad = _unpacked(raw, batches[wanted], bytes_max)
+        buffer, read, bad = _unpacked(raw, batches[wanted], bytes_max, batch_bytes_max)
     else:
-        read, bad = _within(batches[wanted], bytes_max)
+        read, bad = _within(batches[wanted], bytes_max, batch_bytes_max)
     fault = _of_all(wanted, bad) or fault
 
     arrays = _columns(int(read[:, COUNT].sum()))
@@ -150,10 +151,14 @@ def _whole_batches(buffer: NDArray[np.uint8], first_wanted: int) -> tuple[Batche
     return batches[:n], fault
 
 
-def _within(batches: Batches, bytes_max: int) -> tuple[Batches, Fault | None]:
-    """Return the batches, none of them compressed, that with their records' positions fit into `bytes_max` bytes."""
+def _within(batches: Batches, bytes_max: int, batch_bytes_max: int) -> tuple[Batches, Fault | None]:
+    """Return the batches, none of them compressed, that with their records' positions fit into `bytes_max` bytes.
+
+    They end before the first that alone takes more than `batch_bytes_max`.
+    """
     sizes = batches[:, END] - batches[:, RECORDS] + RECORD_BYTES * batches[:, COUNT]
-    row = int(np.searchsorted(np.cumsum(sizes), bytes_max, side="right"))
+    fits = (np.cumsum(sizes) <= bytes_max) & (sizes <= batch_bytes_max)
+    row = len(fits) if fits.all() else int(fits.argmin())
     return batches[:row], Fault(row, Reason.DECOMPRESSED_TOO_LARGE) if row < len(batches) else None
 
 
@@ -188,7 +193,7 @@ def _committed(
 
 
 def _is_abort_marker(raw: bytes | memoryview, control: Batches, bytes_max: int) -> bool | Fault:
-    buffer, control, fault = _unpacked(raw, control, bytes_max)
+    buffer, control, fault = _unpacked(raw, control, bytes_max, bytes_max)
     if fault:
         return fault
     arrays = _columns(int(control[:, COUNT].sum()))
@@ -202,25 +207,27 @@ def _is_abort_marker(raw: bytes | memoryview, control: Batches, bytes_max: int) 
 
 
 def _unpacked(
-    raw: bytes | memoryview, batches: Batches, bytes_max: int
+    raw: bytes | memoryview, batches: Batches, bytes_max: int, batch_bytes_max: int
 ) -> tuple[NDArray[np.uint8], Batches, Fault | None]:
     """Return one buffer with the records of all batches, unpacked, and the batches with their places in it.
 
     It ends before the first batch that cannot be unpacked, or with which all would take more than `bytes_max` bytes,
-    positions included.
+    or which alone takes more than `batch_bytes_max`, positions included.
     """
     view, left, size, fault = memoryview(raw), bytes_max, 0, None
     places: list[tuple[int, int]] = []
     packed_bytes = int((batches[:, END] - batches[:, RECORDS]).sum())
     out = np.empty(min(UNPACKED_TO_PACKED * packed_bytes, bytes_max), np.uint8).data
     for attributes, count, begin, end in batches[:, [ATTRIBUTES, COUNT, RECORDS, END]].tolist():
+        room = min(left, batch_bytes_max)
         try:
-            while (unpacked_end := _append(out, size, attributes & CODEC, view[begin:end], left)) is None:
+            while (unpacked_end := _append(out, size, attributes & CODEC, view[begin:end], room)) is None:
                 out = _grown(out, size, size + left)
-            left -= unpacked_end - size + RECORD_BYTES * count
+            taken = unpacked_end - size + RECORD_BYTES * count
+            left -= taken
             if count * RECORD_MIN > unpacked_end - size:
                 raise Refusal(Reason.RECORD_COUNT)
-            if left < 0:
+            if taken > room:
                 raise Refusal(Reason.DECOMPRESSED_TOO_LARGE)
         except Refusal as refusal:
             fault = Fault(len(places), refusal.reason, refusal.detail)

@@ -56,6 +56,8 @@ class TransportOptions:
     them come at once, the less each costs."""
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX
     """What a partition's records may take, unpacked and with their places: the parsers' bound on memory."""
+    batch_bytes_max: int = UNPACKED_BYTES_MAX
+    """What one batch may take in the same way; one that takes more cannot be read."""
     chunk_records_max: int = 65_536
     """A fetch with more records is delivered as several messages."""
     one_member: bool = False
@@ -220,6 +222,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 aborted=aborted,
                 generation=self._sought,
                 unpacked_bytes_max=self.consumer.options.unpacked_bytes_max,
+                batch_bytes_max=self.consumer.options.batch_bytes_max,
             )
         except UnreadableBatch as batch:
             return Unreadable(batch, position, self._sought)

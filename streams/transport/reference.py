@@ -76,11 +76,12 @@ def parse(
     aborted: Sequence[tuple[int, int]] = (),
     generation: int = OUTSIDE_A_GROUP,
     unpacked_bytes_max: int = UNPACKED_BYTES_MAX,
+    batch_bytes_max: int = UNPACKED_BYTES_MAX,
 ) -> Chunk:
     """Return the same as `streams.transport.batches.parse`, its compiled counterpart, and raise the same errors."""
     raw = bytes(raw)
     builder = ChunkBuilder(topic, partition, start_offset, generation=generation)
-    next_offset, refusal = _read(raw, builder, start_offset, aborted, unpacked_bytes_max)
+    next_offset, refusal = _read(raw, builder, start_offset, aborted, unpacked_bytes_max, batch_bytes_max)
     if next_offset is not None:
         return builder.build(next_offset, is_cut=refusal is not None)
     if refusal is None:
@@ -89,7 +90,12 @@ def parse(
 
 
 def _read(
-    raw: bytes, builder: ChunkBuilder, start_offset: int, aborted: Sequence[tuple[int, int]], bytes_max: int
+    raw: bytes,
+    builder: ChunkBuilder,
+    start_offset: int,
+    aborted: Sequence[tuple[int, int]],
+    bytes_max: int,
+    batch_bytes_max: int,
 ) -> tuple[int | None, tuple[Reason, str] | None]:
     """Add the records.
 
@@ -104,7 +110,7 @@ def _read(
             if batch.is_control:
                 transactions.end(batch, _records(batch, _unpacked(batch, payload, bytes_max)))
             elif not transactions.is_aborted(batch):
-                unpacked = _unpacked(batch, payload, left)
+                unpacked = _unpacked(batch, payload, min(left, batch_bytes_max))
                 left -= len(unpacked) + RECORD_BYTES * batch.record_count
                 for record in _records(batch, unpacked):
                     if record.offset >= start_offset:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from cli import dlq
 from config.errors import SettingsError
@@ -27,6 +29,7 @@ from tests.streams.ingest.kit import BANKS, HEADERS, settings_for
 from tests.streams.score.kit import record, txn
 
 BANK = topics.bank_events(BANKS[0])
+SENT, KEY = 10, b"\xffkey"  # what the bank has sent before anything is sent again
 HOSTILE = "币种\x1b[2J\x9b\u202e\n\x7f"
 SIGNED = ("--by", "张三", "--reason", "银行询问")
 LOGGED = record(txn("e1", "E1", 0))
@@ -37,9 +40,14 @@ OLD = (
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")  # but the end of a line
 
 
+def sealed(sealer, topic, offset, reason, payload):
+    row = Row(offset, 0, KEY, payload, encode_headers(HEADERS))
+    return to_sealed_letter(sealer, TP(topic, 0), row, Rejected(reason=reason, field=HOSTILE, detail=HOSTILE), False)
+
+
 @pytest.fixture
 def settings(empty_kafka, tmp_path):
-    """A broker with five dead letters, and one of before they were sealed."""
+    """A broker with what a bank has sent, five dead letters, and one of before they were sealed."""
     found = settings_for(empty_kafka, tmp_path)
     create_topics(found)
     rows = [
@@ -49,11 +57,10 @@ def settings(empty_kafka, tmp_path):
         (BANK, 9, Reason.OVERSIZED, b"x" * (PAYLOAD_BYTES_MAX + 1)),
     ]
     outbox, sealer = Outbox(found.kafka.bootstrap), load_sealer(found.seal.public_key_file)
-    letters = []
-    for topic, offset, reason, payload in rows:
-        row = Row(offset, 0, b"\xffkey", payload, encode_headers(HEADERS))
-        rejected = Rejected(reason=reason, field=HOSTILE, detail=HOSTILE)
-        letters.append(to_sealed_letter(sealer, TP(topic, 0), row, rejected, False))
+    at = {offset: payload for _, offset, _, payload in rows}
+    for offset in range(SENT):
+        outbox.send(BANK, at.get(offset, b"{}")[: PAYLOAD_BYTES_MAX // 2], key=KEY, headers=HEADERS, partition=0)
+    letters = [sealed(sealer, *row) for row in rows]
     outbox.send(topics.EVENTS, LOGGED[1], key=LOGGED[0], partition=0)
     conflict = chunk_of(topics.EVENTS, 0, 0, [LOGGED])
     letters += to_dead_letters(conflict, [0], [Rejected(reason=Reason.CONFLICT, field=HOSTILE, detail=HOSTILE)])
@@ -61,6 +68,10 @@ def settings(empty_kafka, tmp_path):
         outbox.send(topics.DEAD_LETTERS, value)
     outbox.drain()
     return found
+
+
+def sent_again(settings):
+    return [one for one in read(settings.kafka.bootstrap, BANK) if one.offset >= SENT]
 
 
 def run(settings, capsys, *words):
@@ -102,21 +113,87 @@ def test_dead_letters_are_listed_shown_and_sent_again(settings, capsys):
     # Without a word of the operator nothing is sent; with it, what is held whole and came from an input.
     code, _, err = run(settings, capsys, "retry", "--reason", "unknown_currency")
     assert (code, "2 dead letters would be sent" in err) == (1, True)
-    assert read(settings.kafka.bootstrap, BANK) == []
+    assert sent_again(settings) == []
     code, out, _ = run(settings, capsys, "retry", "--yes", "--json")
     answer = json.loads(out)
-    assert (code, answer["sent"]) == (0, 3)
-    assert [row["letter"].split()[:2] for row in answer["refused"]] == [
-        [f"{BANK}[0]@7", "credentials"], [f"{BANK}[0]@9", "oversized"], ["events.v1[0]@0", "conflict"],
+    assert (code, answer["sent"]) == (0, 2)
+    assert [(*row["letter"].split()[:2], row["why"].split(":")[0]) for row in answer["refused"]] == [
+        (f"{BANK}[0]@7", "credentials", "it is not held whole"), (f"{BANK}[0]@9", "oversized", "it is not held whole"),
+        ("events.v1[0]@0", "conflict", "its topic is no feed"), (f"{BANK}[0]@2", "unknown_enum", "it is not sealed"),
     ]  # fmt: skip
-    again = read(settings.kafka.bootstrap, BANK)
-    assert [one.value for one in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}', b'{"a":1}']
-    assert [one.key for one in again] == [b"\xffkey"] * 2 + [None]
-    assert [one.headers for one in again] == [HEADERS] * 3
+    again = sent_again(settings)
+    assert [one.value for one in again] == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
+    assert [one.key for one in again] == [KEY] * 2
+    assert [one.headers for one in again] == [HEADERS] * 2
     assert len(read(settings.kafka.bootstrap, topics.EVENTS)) == 1
     code, out, _ = run(settings, capsys, "retry", "--topic", BANK, "--offset", "5", "--yes")
     assert (code, out.splitlines()[-1]) == (0, "1 sent, 0 refused")
-    assert len(read(settings.kafka.bootstrap, BANK)) == 4
+    assert len(sent_again(settings)) == 3
+
+
+FORGED = {
+    "control.v1": (topics.CONTROL, 0, b'{"type":"control","action":"activate","principal":"operators"}'),
+    "no feed": (topics.SCORE, 0, b'{"score":700}'),
+    "no bank": (topics.bank_events("C9999999999999"), 0, b'{"amount":1}'),
+    "another record": (BANK, 3, b'{"currency":"CNY"}'),
+    "a record to come": (BANK, SENT + 5, b'{"currency":"CNY"}'),
+    "of no partition": (BANK, 3, b'{"currency":"XXX"}'),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_letter_that_a_role_has_forged_is_sent_nowhere(settings, capsys, how):
+    """Score, learn and archive may write dlq.v1, and the public key that seals is no secret."""
+    topic, offset, payload = FORGED[how]
+    letter = sealed(load_sealer(settings.seal.public_key_file), topic, offset, Reason.UNKNOWN_ENUM, payload)
+    if how == "of no partition":
+        letter = msgspec.structs.replace(letter, partition=7)
+    outbox = Outbox(settings.kafka.bootstrap)
+    outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
+    outbox.drain()
+    chosen = "retry", "--topic", topic, "--offset", str(offset), "--reason", "unknown_enum", "--yes"
+    for words in ((), ("--source-gone", "按旧信", "--by", "张三")):
+        code, out, _ = run(settings, capsys, *chosen, *words)
+        assert (code, out.splitlines()[-1]) == (0, "0 sent, 1 refused")
+    if topic in (topics.CONTROL, topics.SCORE):
+        assert read(settings.kafka.bootstrap, topic) == []
+    assert sent_again(settings) == read(settings.kafka.bootstrap, topics.AUDIT) == []
+
+
+def test_a_letter_with_other_headers_or_key_than_its_source_is_not_sent(settings, capsys):
+    sealer, outbox = load_sealer(settings.seal.public_key_file), Outbox(settings.kafka.bootstrap)
+    for key, headers in ((b"other", HEADERS), (KEY, [("schema", b"xinliu.event/2")]), (KEY, [])):
+        row = Row(4, 0, key, b"{}", encode_headers(headers))
+        letter = to_sealed_letter(sealer, TP(BANK, 0), row, Rejected(reason=Reason.NOT_JSON, detail=""), False)
+        outbox.send(topics.DEAD_LETTERS, msgspec.json.encode(letter))
+    outbox.drain()
+    _, out, _ = run(settings, capsys, "retry", "--offset", "4", "--yes")
+    assert out.splitlines()[-1] == "0 sent, 3 refused"
+    assert sent_again(settings) == []
+
+
+def test_a_letter_whose_source_is_past_retention_is_sent_by_a_word_that_the_audit_keeps(settings, capsys):
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    (cut,) = admin.delete_records([TopicPartition(BANK, 0, 5)]).values()
+    cut.result(20)
+    _, out, _ = run(settings, capsys, "retry", "--offset", "3", "--yes")
+    assert "past retention" in out
+    assert out.splitlines()[-1] == "0 sent, 1 refused"
+    for words in (("--source-gone", "核对过银行的文件"), ("--source-gone", " ", "--by", "张三")):
+        code, out, err = run(settings, capsys, "retry", "--offset", "3", "--yes", *words)
+        assert (code, out, "is needed" in err) == (1, "", True)
+    assert sent_again(settings) == read(settings.kafka.bootstrap, topics.AUDIT) == []
+    words = "--source-gone", "核对过银行的文件", "--by", "张三"
+    _, out, _ = run(settings, capsys, "retry", "--reason", "unknown_currency", "--yes", *words)
+    assert out.splitlines()[-1] == "2 sent, 0 refused"
+    assert sorted(one.value for one in sent_again(settings)) == [b'{"currency":"XXX"}', b'{"currency":"YYY\x1b[2J"}']
+    (said,) = [json.loads(one.value) for one in read(settings.kafka.bootstrap, topics.AUDIT)]
+    assert said.pop("at") > 0
+    assert said == {
+        "type": "resent", "topic": BANK, "partition": 0, "offset": 3, "reason_refused": "unknown_currency",
+        "by": "张三", "reason": "核对过银行的文件",
+    }, "of the other one the source is there"  # fmt: skip
+    assert "sent without its source  张三: 核对过银行的文件" in run(settings, capsys, "opened")[1]
 
 
 def test_who_opens_a_letter_says_why_and_it_is_written_before_anything_is_shown(settings, capsys, tmp_path):

@@ -58,7 +58,7 @@ def test_a_budget_takes_the_cut_offs_of_the_curve_and_says_where_it_has_none(tmp
     packaged, own = files("config").joinpath("cases.toml").read_text(encoding="utf-8"), ["--cases", str(cases)]
 
     def write(curve):
-        cases.write_text(re.sub(r"(?ms)^curve = .*?^\]$", f"curve = {curve}", packaged), encoding="utf-8")
+        cases.write_text(re.sub(r"(?m)^curve = .*$", f"curve = {curve}", packaged), encoding="utf-8")
 
     write("[[10, 400000, 500000], [13, 500000, 400000]]")
     assert main([*make, "12", *own]) == 1

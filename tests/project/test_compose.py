@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import settings as settings_module
-from config.settings import RedisSettings
+from config.settings import IngestSettings, RedisSettings
 from embedded.redis import server_binary
 from features.values import Value
 from sinks.redis_store import PartitionStore, opened, partition_state, read_stored, stored_names
@@ -278,3 +278,12 @@ def _filled(text: str) -> str:
     """As Compose does it: required and optional variables with a value, defaults as given, `$$` as `$`."""
     filled = VARIABLE.sub(lambda match: "Secret1" if match["mode"] == ":?" else match["rest"], text)
     return filled.replace("$$", "$")
+
+
+def test_one_bank_fills_at_most_a_tenth_of_redis_at_once() -> None:
+    """Its first enterprises count ids, not bytes: each takes what docs/sizing.md has measured."""
+    (gigabytes,) = re.findall(r"maxmemory \$\{REDIS_MAXMEMORY:-(\d+)gb\}", COMPOSE_TEXT)
+    (each,) = re.findall(
+        r"\*Redis\*: ([\d,]+) bytes an enterprise", (ROOT / "docs/sizing.md").read_text(encoding="utf-8")
+    )
+    assert IngestSettings().new_enterprises_first * int(each.replace(",", "")) <= (int(gigabytes) << 30) / 10

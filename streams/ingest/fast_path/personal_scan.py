@@ -26,7 +26,7 @@ _CLASS = np.array(
     np.uint8,
 )
 _ZERO, _UPPER, _FULL_WIDTH = ord("0"), 0xDF, 0xEF  # first byte of U+FF01 to U+FF5E
-_A, _C, _E, _G, _H, _M, _R, _S, _SLASH, _NINE = (ord(c) for c in "ACEGHMRS/9")
+_A, _C, _E, _G, _H, _M, _R, _S, _SLASH, _NINE, _HYPHEN, _UNDERSCORE = (ord(c) for c in "ACEGHMRS/9-_")
 _WEIGHTS = np.array(CREDIT_WEIGHTS, np.int64)
 _ALPHABET = np.frombuffer(CREDIT_ALPHABET.encode(), np.uint8)
 _FIRST = np.array([chr(c) in "123456789ANY" for c in range(256)])
@@ -78,10 +78,19 @@ def may_be_personal(b, start, end):
         digits += _is_digit(b[_U(i)])
         letters += np.uint8((b[_U(i)] | 0x20) - 0x61) < 26
     if letters > 2 or digits < 7:
-        return False
+        return digits == 6 and 2 <= letters <= 3 and _ends_in_a(b, start, end)
     if end - start != 18 or digits < 17 or digits + letters != 18:
         return True
     return _has_birthday(b, start) or (b[_U(start)] == _ZERO + 6 and b[_U(start + 1)] == _ZERO + 2)
+
+
+@kernel
+def _ends_in_a(b, start, end):
+    """Return whether the last letter or digit is an A, as the check digit of a Hong Kong identity card may be."""
+    for i in range(end - 1, start - 1, -1):
+        if b[_U(i)] != _HYPHEN and b[_U(i)] != _UNDERSCORE:
+            return (b[_U(i)] & _UPPER) == _A
+    return False
 
 
 @kernel(forceinline=True)

@@ -95,7 +95,9 @@ for name in ("streams.ingest.role", "streams.ingest.ticks"):
 settings = msgspec.json.decode(sys.argv[1], type=Settings)
 options = WorkerOptions(
     tick_interval_s=0.02, commit_interval_s=0.2, session_timeout_s=4.0, heartbeat_interval_s=0.5,
-    transport=TransportOptions(unpacked_bytes_max=settings.kafka.unpacked_bytes_max),
+    transport=TransportOptions(
+        unpacked_bytes_max=settings.kafka.unpacked_bytes_max, batch_bytes_max=settings.ingest.batch_bytes_max
+    ),
 )
 sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from domain.events import EVENT_BYTES_MAX, SCHEMA, LogRecord, Txn
 from domain.ids import ENTERPRISE_ID_BYTES_MAX
 from domain.money import AMOUNT_MINOR_MAX, CURRENCIES
 from domain.outputs import DeadLetter
+from domain.personal import is_hong_kong
 from domain.reject import Rejected
 from domain.validate import Validator, source_of
 from replay.province.source import sample
@@ -316,6 +318,28 @@ def test_the_compiled_code_takes_exactly_what_is_within_all_bounds(base):
         else:
             assert is_accepted(message) is within, (name, value)
         assert taken(records) == [bool(within)], (name, value)
+
+
+def hong_kong_ids():
+    """Identity cards with each check digit, of one letter and of two, spelled as an enterprise id may be."""
+    rnd = random.Random(3)
+    for letters, check in itertools.product(("A", "z", "WX", "ab"), "0123456789A"):
+        whole = next(n for n in range(100_000, 1_000_000) if is_hong_kong(f"{letters.upper()}{n}{check}"))
+        other = rnd.choice("0123456789A".replace(check, ""))
+        for spelled in ("{}{}{}", "{}-{}{}", "_{}{}-{}", "{}{}{}-_"):
+            yield spelled.format(letters, whole, check.lower()), spelled.format(letters, whole, other)
+
+
+def test_a_hong_kong_identity_card_is_no_enterprise_on_either_path():
+    for card, other in hong_kong_ids():
+        both_agree(as_sent(canonical(**FULL | {"enterprise_id": card})))
+        assert not is_accepted(canonical(**FULL | {"enterprise_id": card})), card
+        assert is_accepted(canonical(**FULL | {"enterprise_id": other})), other
+
+
+def test_ids_of_letters_and_six_digits_are_taken():
+    for text in ("E123456", "ent123456", "AB123456B", "123456", "A-123456", "A123456"):
+        assert taken(as_sent(canonical(**FULL | {"enterprise_id": text}))) == [True], text
 
 
 SLOW_PATH = [

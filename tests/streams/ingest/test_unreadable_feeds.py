@@ -212,10 +212,27 @@ def test_fault_47_22_a_paused_feed_whose_worker_is_killed_is_paused_by_the_next(
     fault(observed="its feed was paused by the other worker, and went on there")
 
 
+def test_a_small_batch_of_junk_makes_no_flood_of_dead_letters(settings, empty_kafka, tmp_path, eventually):
+    """A batch of a few kilobytes may hold 1.9 million records within UNPACKED_BYTES_MAX, each a sealed dead letter."""
+    broker, found, count = empty_kafka, settings(), 300_000
+    empty = (record(b"\0\0" + write_varint(i) + write_varint(-1) * 2 + write_varint(0)) for i in range(count))
+    junk = Batch(payload=b"".join(empty), count=count, last_delta=count - 1, compression=ZSTD).encoded()
+    assert len(junk) < 1 << 20
+    first = produce(broker, BAD, junk).base_offset
+    send(broker, GOOD, rows_of(1, 0))
+    with worker(found, tmp_path / "log"):
+        eventually(lambda: len(event_ids(broker, 1)) == 3, deadline_s=60, what="the other bank's records")
+        eventually(lambda: committed(broker, BAD) or quarantine(broker), deadline_s=60, what="read, or quarantined")
+    assert dead_letters(broker) == []
+    assert [(one.offset, one.next_offset, one.reason) for one in quarantine(broker)] == [
+        (first, first + count, "decompressed_too_large")
+    ]
+
+
 def test_a_batch_that_can_be_read_after_a_change_of_settings_is_applied(settings, empty_kafka, tmp_path, eventually):
     """A restart fetches it again; its quarantined records then count as read."""
-    broker, found = empty_kafka, settings()
-    tight = msgspec.structs.replace(found, kafka=msgspec.structs.replace(found.kafka, unpacked_bytes_max=16 << 20))
+    broker, tight = empty_kafka, settings()
+    found = msgspec.structs.replace(tight, ingest=msgspec.structs.replace(tight.ingest, batch_bytes_max=64 << 20))
     rows = [Row(delta=0, value=bytes(20 << 20)), Row(delta=1, value=as_bytes(txn("in it", at(0))), headers=HEADERS)]
     batch = Batch(rows=rows, compression=ZSTD).encoded()
     first = produce(broker, BAD, batch).base_offset

@@ -19,6 +19,7 @@ from streams.transport import (
     batches,
     reference,
 )
+from streams.transport.chunk import RECORD_BYTES
 from tests.streams.transport.record_batches import (
     ABORT,
     COMMIT,
@@ -290,6 +291,21 @@ def test_bytes_behind_a_whole_compressed_stream_are_refused(parse: Parse, codec:
             assert refused(parse, bad, 42, unpacked_bytes_max=bytes_max).reason == (
                 Reason.COMPRESSION if bytes_max > 60_000 else Reason.DECOMPRESSED_TOO_LARGE
             )
+
+
+@both
+@pytest.mark.parametrize("codec", [0, GZIP, SNAPPY, LZ4, ZSTD])
+def test_a_batch_that_alone_takes_more_than_its_bound_cannot_be_read(parse: Parse, codec: int) -> None:
+    """Its records and their places count; the batches beside it do not."""
+    small = [Batch(base=base, rows=rows_of(9), compression=codec).encoded() for base in (0, 9)]
+    large = Batch(base=18, rows=[Row(delta=i, value=bytes(1_000)) for i in range(40)], compression=codec).encoded()
+    whole = parse(large, **AT, start_offset=18)
+    takes = len(Batch(base=18, rows=[Row(delta=i, value=bytes(1_000)) for i in range(40)]).encoded()) - 61
+    takes += RECORD_BYTES * len(whole)
+    assert len(parse(b"".join((*small, large)), **AT, start_offset=0, batch_bytes_max=takes)) == 9 + 9 + 40
+    chunk = parse(b"".join((*small, large)), **AT, start_offset=0, batch_bytes_max=takes - 1)
+    assert (len(chunk), chunk.next_offset, chunk.is_cut) == (18, 18, True)
+    assert refused(parse, large, 18, batch_bytes_max=takes - 1).reason == Reason.DECOMPRESSED_TOO_LARGE
 
 
 @both
