@@ -138,7 +138,7 @@ def champion_of(prior: Snapshot, groups: Mapping[str, str], retained: Examples, 
         trained_from_day=int(retained["day"].min()),
         trained_until_day=int(retained["matured_on"].max()),
         libraries={"numpy": np.__version__, "river": version("river")},
-        policy={**{name: float(value) for name, value in asdict(policy).items()}, **variant._asdict()},
+        policy={name: float(value) for name, value in (asdict(policy) | variant._asdict()).items()},
         reference=reference_of(_rescored(made, retained), CORE),
     )
 
