@@ -102,6 +102,7 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
     elif said.state in WAITS and waits == {False} and by_level[: level + 1] == [*[False] * level, None]:
         by_level[level] = True
     up_to = by_level[: level + 1]
+    is_open = True in up_to or (waits == {False} and None in up_to)  # its case says that some level is true
     if said.state in ASSERTS:
         assert not standing, what
         assert by_level[level] is not False, what
@@ -110,12 +111,12 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
         assert (standing == "held") == (up_to == [False] * len(up_to)), what
         assert (standing == "held") == said.state.endswith(("观察", "watch")), what
         if standing == "true":
-            assert True in up_to, what
-        assert (standing == "level_held") == (by_level[level] is False and True in up_to), what
-        assert standing != "level_doubtful" or (by_level[level] is None and True in up_to), what
+            assert is_open, what
+        assert (standing == "level_held") == (by_level[level] is False and is_open), what
+        assert standing != "level_doubtful" or (by_level[level] is None and is_open), what
         assert standing != "unseen" or by_level[level] is None, what
         if standing in ("doubtful", "unknown"):
-            assert True not in up_to, what
+            assert not is_open, what
             assert None in up_to, what
     else:
         assert not standing or standing in BY_OUTCOME, what
