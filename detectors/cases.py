@@ -172,22 +172,22 @@ def rest_of(rules, e, view, lines, base, hidden):
 @kernel
 def is_stale(e, view):
     """Return whether a view sees open episodes, and none of them can be told at present."""
-    found = False
-    for i in range(np.int64(e.episodes_open)):
-        if sees(view, np.int64(e.episode_bank[i])):
-            if not e.episode_stale[i]:
-                return False
-            found = True
-    return found
+    return _all_seen_are(e, view, e.episode_stale)
 
 
 @kernel
 def is_watched(e, view):
     """Return whether a view sees open episodes, and all of them only wait for their hysteresis."""
+    return _all_seen_are(e, view, e.episode_waits)
+
+
+@kernel
+def _all_seen_are(e, view, marked):
+    """Return whether a view sees open episodes, and all of them are marked. marked: uint8 (EPISODES_MAX,)."""
     found = False
     for i in range(np.int64(e.episodes_open)):
         if sees(view, np.int64(e.episode_bank[i])):
-            if not e.episode_waits[i]:
+            if not marked[i]:
                 return False
             found = True
     return found

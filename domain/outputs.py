@@ -328,28 +328,24 @@ class KnownEnterprise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     day: int | None = None  # day number of the quota that it counts for; None: for none
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
+class Audited(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """`audit.v1`: who did something with a refused record or batch, and why. It is written before that is done."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason_refused: str
+    by: str
+    reason: str
+    at: int  # ms of the epoch
+
+
+class Opened(Audited, frozen=True, kw_only=True, tag="opened"):
     """`audit.v1`: a refused record or batch was opened. It is written before anything of that is shown."""
 
-    topic: str
-    partition: int
-    offset: int
-    reason_refused: str
-    by: str
-    reason: str
-    at: int  # ms of the epoch
 
-
-class Resent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resent"):
+class Resent(Audited, frozen=True, kw_only=True, tag="resent"):
     """`audit.v1`: a refused record was sent again though its source is past retention. It is written before that."""
-
-    topic: str
-    partition: int
-    offset: int
-    reason_refused: str
-    by: str
-    reason: str
-    at: int  # ms of the epoch
 
 
 class FeedHealth(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="health"):

@@ -47,7 +47,7 @@ def by_when(alert: Revision, check: str, desk: Desk, lang: Lang) -> str:
     elif alert.state == "retracted":
         said = phrases.RETRACTED_IN_CASE.to(lang)
     elif case != alert.severity and not alert.case_state:
-        said, deadlines = phrases.OTHER_CASE.to(lang).format(phrases.SEVERITIES[case].to(lang)), Deadline(None, None)
+        said, deadlines = phrases.OTHER_CASE.to(lang).format(phrases.SEVERITIES[case].to(lang)), Deadline()
     is_own = check_of(alert) == alert.signal  # the date is of its own instalment
     days = next((each.value_micro for each in alert.evidence if each.name == DUE and is_own), None)
     due = None if days is None or days < 0 else day_ahead(alert.as_of, days / MICRO)

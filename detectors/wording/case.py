@@ -84,24 +84,24 @@ def has_open(alert: Revision) -> bool:
 
 def is_stale(alert: Revision) -> bool:
     """Return whether no open signal of the case can be told at present: then its deadlines wait."""
-    return all(line.stale for _, lines in _findings(alert) for line in lines)
+    return all(line.stale for line in _open_lines(alert))
 
 
 def waits(alert: Revision) -> bool | None:
     """Return whether the alert's own signal only waits for its hysteresis; None where its case does not tell."""
-    said = {line.waits is True for _, lines in _findings(alert) for line in lines if line.name == alert.signal}
+    said = {line.waits is True for line in _open_lines(alert) if line.name == alert.signal}
     return said.pop() if len(said) == 1 else None
 
 
 def has_only_watched(alert: Revision) -> bool:
     """Return whether all open signals of the case only wait for their hysteresis: then it has no deadline."""
-    lines = [line for _, lines in _findings(alert) for line in lines]
+    lines = _open_lines(alert)
     return bool(lines) and all(line.waits is True for line in lines)
 
 
 def is_of(alert: Revision, signal_id: str) -> bool:
     """Return whether a case has one signal open, that one."""
-    return [line.name for _, lines in _findings(alert) for line in lines] == [signal_id]
+    return [line.name for line in _open_lines(alert)] == [signal_id]
 
 
 def check_of(alert: Revision) -> str:
@@ -109,12 +109,17 @@ def check_of(alert: Revision) -> str:
 
     So where its own only waits for its hysteresis, and others stand.
     """
-    lines = [line for _, lines in _findings(alert) for line in lines]
+    lines = _open_lines(alert)
     standing = [line.name for line in lines if line.waits is not True]
     is_over = alert.state in ("cleared", "ended", "retracted") or any(
         line.name == alert.signal and line.waits is True for line in lines if standing
     )
     return next(iter(standing or [line.name for line in lines]), alert.signal) if is_over else alert.signal
+
+
+def _open_lines(alert: Revision) -> list[CaseLine]:
+    """Return the open signals of a case, those of a finding together, in the order of their points."""
+    return [line for _, lines in _findings(alert) for line in lines]
 
 
 def _findings(alert: Revision) -> list[tuple[str, list[CaseLine]]]:

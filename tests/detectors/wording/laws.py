@@ -127,6 +127,12 @@ def check(signal: Signal, alert: Alert, said: Sentence, lang: Lang) -> str:
     return standing
 
 
+def only_watched(alert: Alert) -> bool:
+    """Return whether all open signals of the alert's case only wait for their hysteresis."""
+    lines = [line for line in alert.case_lines or () if line.severity]
+    return bool(lines) and all(line.waits is True for line in lines)
+
+
 def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     """Assert that the tag of the title is of what the alert says, and contradicts neither its text nor its evidence."""
     what = f"{said.title} {said.text} {alert}"
@@ -134,8 +140,7 @@ def check_title(alert: Alert, said: Sentence, standing: str) -> None:
     assert found, what
     tag = found[1] or found[2]
     before, arrow, after = re.split(r"( ?→ ?)", tag) if "→" in tag else ("", "", tag)
-    lines = [line for line in alert.case_lines or () if line.severity]
-    is_watched = bool(lines) and all(line.waits is True for line in lines)
+    is_watched = only_watched(alert)
     is_listed = alert.stock and alert.state in ("raised", "stale")
     moved = alert.state if is_listed else alert.case_state or alert.state
     rises, falls = moved in ("upgraded", "graver"), moved in ("downgraded", "eased")
@@ -168,8 +173,7 @@ def check_deadlines(alert: Alert, said: Sentence, lang: Lang) -> None:
     assert all(each >= today for each in dates), (said, alert)
     assert dates == sorted(dates), (said, alert)
     is_over = alert.state in ("cleared", "ended", "closed", "retracted", "stale") and alert.case_state != "opened"
-    lines = [line for line in alert.case_lines or () if line.severity]
-    is_watched = bool(lines) and all(line.waits is True for line in lines)
+    is_watched = only_watched(alert)
     is_work = alert.case_state in ("opened", "graver") or (alert.case_state == "eased" and not is_watched)
     is_work = is_work and alert.state != "closed"
     if (is_over and not alert.case_state) or alert.case_state == "resolved":
