@@ -34,7 +34,7 @@ def test_every_struct_of_events_and_outputs_is_documented() -> None:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, msgspec.Struct) and value.__module__ == module.__name__
     }
-    bases = {events._Tagged, events.EnterpriseEvent}
+    bases = {events._Tagged, events.EnterpriseEvent, outputs.Audited}
     assert declared - bases == set(STRUCTS.values()) & declared
     assert {name for topic in topics() for name in topic.messages} | {"Instalment", "Feed"} == set(STRUCTS)
 
