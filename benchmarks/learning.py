@@ -43,12 +43,12 @@ from sinks.checkpoint_topic import CheckpointTopic
 from sinks.kafka import Outbox
 from sinks.log_reader import member_consumer
 from sinks.retriable import until_answered
+from streams.artefacts import snapshot_of
 from streams.learn.checkpoint import Memory
 from streams.learn.learner import Learner
 from streams.learn.passing import telling
 from streams.learn.role import Learn
 from streams.score.partition import Partition
-from streams.score.role import fetched_snapshot
 from streams.topics import create_topics
 from streams.transport.chunk import chunk_of
 from streams.worker.role import TP
@@ -261,13 +261,13 @@ def _switch(settings: Settings, trained: Snapshot, scale: float) -> dict[str, An
     decoded = dict(zip(ids[SWITCHES:], bodies[SWITCHES:], strict=True))
     spent: dict[str, list[float]] = {"first_switch": [], "switch": [], "batch": [], "after": []}
 
-    def snapshot_of(model_id: str) -> Snapshot:
+    def model_of(model_id: str) -> Snapshot:
         if model_id in decoded:
             return decode(decoded[model_id], model_id)
-        return fetched_snapshot(bootstrap, {}, model_id)
+        return snapshot_of(bootstrap, {}, model_id)
 
     world = World(seed=3, enterprises=max(20, round(2_500 * scale)), partitions=1, warm_days=60, timed_days=5)
-    partition, offset = Partition(0, snapshot_of), 0
+    partition, offset = Partition(0, model_of), 0
     activations = [(name, one) for pair in zip(ids, ids[SWITCHES:], strict=False) for name, one in _named(pair)]
     records, kind = 0, "batch"
     for whole in PartitionLog(world, 0).chunks(timed=True):

@@ -19,6 +19,8 @@ from dashboard.live import Hub
 from dashboard.newest_alerts import NewestAlerts
 from dashboard.web import PagesRunner, application
 from sinks.clickhouse import connect, target_of
+from sinks.client import client_settings
+from streams import artefacts
 from streams.sentences import Sentences
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     archive = ArchiveView(partial(connect, target, answer_s_max=ANSWER_S_MAX))
     banks = [msgspec.to_builtins(bank) for bank in settings.banks]
     sentences = Sentences(settings.kafka)
-    app = application(hub, archive, sentences, banks)
+    snapshot_of = partial(artefacts.snapshot_of, settings.kafka.bootstrap, client_settings(settings.kafka))
+    app = application(hub, archive, sentences, banks, snapshot_of)
     runner = PagesRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
     alerts = NewestAlerts(settings.kafka, sentences, lambda found: _call_in_loop(loop, partial(hub.alerts, found)))
     flow = Flow(settings, lambda state: _call_in_loop(loop, partial(hub.flow, state)))

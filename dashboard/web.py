@@ -15,10 +15,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
-from dashboard import assets, enterprise, overview
+from dashboard import assets, enterprise, overview, score_moves
 from dashboard.archive_view import ArchiveView, Busy
 from dashboard.live import Hub, TooManyClients
+from detectors.snapshot import Snapshot, SnapshotError
 from domain.ids import ENTERPRISE_ID_PATTERN
+from sinks.artefacts import ArtefactMissing
 from sinks.clickhouse import Connection, Refused, Unavailable
 from streams.sentences import Sentences
 
@@ -47,18 +49,27 @@ HUB, ARCHIVE, SENTENCES, BANKS, FILES = (
     web.AppKey("banks", list),
     web.AppKey("files", dict),
 )
+SNAPSHOTS: web.AppKey[Callable[[str], Snapshot]] = web.AppKey("snapshots")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _encode = msgspec.json.Encoder().encode
 _ENTERPRISE_ID = re.compile(ENTERPRISE_ID_PATTERN)
 
 
 def application(
-    hub: Hub, archive: ArchiveView, sentences: Sentences, banks: Sequence[dict[str, Any]]
+    hub: Hub,
+    archive: ArchiveView,
+    sentences: Sentences,
+    banks: Sequence[dict[str, Any]],
+    snapshot_of: Callable[[str], Snapshot],
 ) -> web.Application:
-    """Return the application. Raise ValueError where a file of the package has a wrong digest."""
+    """Return the application. `snapshot_of` brings a model by its content id.
+
+    Raise ValueError where a file of the package has a wrong digest.
+    """
     app = web.Application(middlewares=[_guard])
     app[HUB], app[ARCHIVE], app[SENTENCES] = hub, archive, sentences
     app[BANKS], app[FILES] = list(banks), dict(assets.load())
+    app[SNAPSHOTS] = snapshot_of
     app.router.add_get("/", _page(assets.PAGES["/"]))
     app.router.add_get("/enterprise/{id}", _page(assets.ENTERPRISE_PAGE))
     for name in assets.STATIC:
@@ -68,6 +79,7 @@ def application(
     app.router.add_get("/api/names", _names)
     app.router.add_get("/api/search", _search)
     app.router.add_get("/api/enterprise/{id}", _enterprise)
+    app.router.add_get("/api/enterprise/{id}/moves", _moves)
     return app
 
 
@@ -86,6 +98,9 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (Unavailable, Refused) as error:
         log.warning("dashboard: %s", error)
         return _refusal("archive", error)
+    except (ArtefactMissing, SnapshotError) as error:
+        log.warning("dashboard: %s", error)
+        return _refusal("model", error)
 
 
 class PagesRunner(web.AppRunner):
@@ -168,10 +183,15 @@ async def _search(request: web.Request) -> web.StreamResponse:
     return _json(await request.app[ARCHIVE].ask(lambda db: overview.search(db, text)))
 
 
-async def _enterprise(request: web.Request) -> web.StreamResponse:
+def _asked(request: web.Request) -> str:
     enterprise_id = request.match_info["id"]
     if not _ENTERPRISE_ID.fullmatch(enterprise_id):
         raise web.HTTPNotFound
+    return enterprise_id
+
+
+async def _enterprise(request: web.Request) -> web.StreamResponse:
+    enterprise_id = _asked(request)
     sentences = request.app[SENTENCES]
     found = await request.app[ARCHIVE].ask(lambda db: enterprise.enterprise(db, enterprise_id, sentences))
     if found is None:
@@ -179,6 +199,18 @@ async def _enterprise(request: web.Request) -> web.StreamResponse:
     names = {bank["bank_id"]: bank for bank in request.app[BANKS]}
     held = {loan["bank_id"] for loan in found["loans"]} | {txn["bank_id"] for txn in found["txns"]}
     return _json({**found, "banks": {bank_id: names[bank_id] for bank_id in held if bank_id in names}})
+
+
+async def _moves(request: web.Request) -> web.StreamResponse:
+    """Answer what moved the score within some days; null where the archive has no close so old."""
+    enterprise_id, days = _asked(request), request.query.get("days", "")
+    if days not in map(str, score_moves.DAYS):
+        raise web.HTTPBadRequest
+    found = await request.app[ARCHIVE].ask(lambda db: score_moves.closes(db, enterprise_id, int(days)))
+    if found is None:
+        return _json(None)
+    # In a thread: a model may have to be fetched, and what scores with it compiled.
+    return _json(await asyncio.to_thread(score_moves.moves, found, request.app[SNAPSHOTS]))
 
 
 async def _stream(request: web.Request) -> web.StreamResponse:

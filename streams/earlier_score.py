@@ -1,11 +1,14 @@
-"""The score of an enterprise as an earlier day closed, from the archive: what a change since then is explained from."""
+"""The score of an enterprise as an earlier day closed, from the archive, and what has moved it since."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from detectors.score_change import Vector, vector_of_day
+from detectors.score_change import Delta, Vector, change, vector_of_day
 from detectors.scorecard import CEILING_MILLI
+from detectors.snapshot import Snapshot
 from sinks.clickhouse import Connection
+
+REST = "rest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +19,35 @@ class EarlierScore:
     score_milli: int
     model_id: str
     vector: Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """How a score has moved since a day closed: `before_milli` + `deltas` = the later score.
+
+    Lines are of indicators, and of MODEL, CAP and REST: what the record of a day does not hold (its values are rounded
+    to a millionth, and of nulls it has no last utility).
+    """
+
+    day: int
+    model_id: str
+    before_milli: int
+    deltas: tuple[Delta, ...]
+
+
+def moved(then: EarlierScore, old: Snapshot, score_milli: int, vector: Vector, new: Snapshot) -> Moved:
+    """Return how `then`, under model `old`, became a later score: `score_milli`, of `vector` under model `new`.
+
+    Raise SnapshotError where this engine cannot score with one of the models.
+    """
+    found = change(then.vector, old, vector, new)
+    rest = found.before_milli - then.score_milli + score_milli - found.after_milli
+    return Moved(
+        day=then.day,
+        model_id=then.model_id,
+        before_milli=then.score_milli,
+        deltas=found.deltas + ((Delta(what=REST, points_milli=rest),) if rest else ()),
+    )
 
 
 def earlier_score(db: Connection, enterprise_id: str, day: int) -> EarlierScore | None:

@@ -21,8 +21,8 @@ from typing import Any, Self
 
 import msgspec
 
-from config.settings import KafkaSettings, Settings
-from detectors.prior import prior_id, prior_snapshot
+from config.settings import Settings
+from detectors.prior import prior_id
 from detectors.rules.artefact import RuleSet, packaged_rules
 from detectors.scorecard import GRADES, STATUS_NAMES, STATUS_REASONS, displayed, grade_of, scorecard
 from detectors.snapshot import Snapshot
@@ -32,11 +32,11 @@ from features.values import Value
 from sinks.client import client_settings
 from sinks.partitioner import partitions_of
 from sinks.redis_store import Fence, Stored, opened, read_stored
+from streams import artefacts
 from streams.earlier_score import EarlierScore
 from streams.score.explain import Explanation, explain
 from streams.score.partition import Engine, PartitionState, engine_of
 from streams.score.reevaluation import readings, reevaluate
-from streams.score.role import fetched_rules, fetched_snapshot
 
 IDS_A_ROUND_TRIP_MAX = 1_000
 _ENGINES_MAX = 8  # models and rules that partitions may be under at a time
@@ -113,12 +113,13 @@ class Lookup:
     @classmethod
     def connected(cls, settings: Settings) -> Self:
         """Connect with the workers' settings. Raise redis' errors where it does not answer."""
+        source = settings.kafka.bootstrap, client_settings(settings.kafka)
         return cls(
             opened(settings.redis),
             settings.redis.key_prefix,
             settings.kafka.log_partitions,
-            functools.partial(_snapshot, settings.kafka),
-            functools.partial(_rules, settings.kafka),
+            functools.partial(artefacts.snapshot_of, *source),
+            functools.partial(artefacts.rules_of, *source),
         )
 
     def __enter__(self) -> Self:
@@ -232,16 +233,3 @@ def _decoded(there: Mapping[str, Value]) -> tuple[list[str], Rows, dict[str, str
 def _saved(stored: Stored) -> PartitionState:
     """Return the partition's state; the initial one where values were flushed before it was first saved."""
     return msgspec.json.decode(stored.state, type=PartitionState) if stored.state else PartitionState(low_offset=0)
-
-
-def _snapshot(kafka: KafkaSettings, model_id: str) -> Snapshot:
-    if model_id in ("", prior_id()):
-        return prior_snapshot()
-    return fetched_snapshot(kafka.bootstrap, client_settings(kafka), model_id)
-
-
-def _rules(kafka: KafkaSettings, rules_id: str) -> RuleSet:
-    packaged = packaged_rules()
-    if rules_id in ("", packaged.id):
-        return packaged
-    return fetched_rules(kafka.bootstrap, client_settings(kafka), rules_id)

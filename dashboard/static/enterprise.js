@@ -1,12 +1,12 @@
 // One enterprise: its score as parts that add up, why it is not higher, its course, alerts, loans and transactions.
 import { courseChart } from "./charts.js";
-import { $, claimOf, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
+import { $, claimOf, dayText, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
 
 const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300;
 const GROUPS = ["fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure", "repayment_capacity"];
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const tell = head();
-let one = null, drawCourse = null;
+let one = null, drawCourse = null, moves = null, movesFailed = null;
 
 function drawTitle() {
   const profile = one.profile;
@@ -52,6 +52,33 @@ function drawReasons() {
   $("no-reasons").hidden = one.score.reasons.length > 0;
 }
 
+const milliText = (milli) => (milli / 1000).toFixed(3).replace("-", "−");
+
+function drawMoves() {
+  for (const option of $("days").options) option.textContent = t("moves_since", { days: option.value });
+  const row = (what, text, milli, sign = "") => el(
+    "tr", { "data-what": what, "data-milli": milli, class: sign ? null : "total" },
+    el("th", { scope: "row", text }), el("td", { class: "number", text: `${milli > 0 ? sign : ""}${milliText(milli)}` }),
+  );
+  const rows = moves === null ? [] : [
+    row("before", t("moves_close", { day: dayText(moves.days[0]) }), moves.scores_milli[0]),
+    ...moves.lines.map((line) => row(line.what, line.said ? line.said[lang] : t(`moves_${line.what}`), line.points_milli, "+")),
+    row("after", t("moves_close", { day: dayText(moves.days[1]) }), moves.scores_milli[1]),
+  ];
+  $("move-rows").replaceChildren(...rows);
+  $("no-moves").hidden = rows.length > 0;
+  $("no-moves").textContent = t(movesFailed ?? "no_moves");
+}
+
+async function refreshMoves() {
+  const days = $("days").value;
+  const answer = await fetchJson(`/api/enterprise/${encodeURIComponent(id)}/moves?days=${days}`).catch((error) => error);
+  if (days !== $("days").value) return;
+  movesFailed = answer instanceof Error ? "moves_away" : null;
+  moves = movesFailed ? null : answer;
+  drawMoves();
+}
+
 function drawAlerts() {
   $("alert-rows").replaceChildren(...one.alerts.map((alert) => {
     const said = alert.said[lang];
@@ -94,7 +121,7 @@ function drawTxns() {
 
 function draw() {
   if (one === null) return;
-  for (const part of [drawTitle, drawVerdict, drawReasons, drawAlerts, drawLoans, drawTxns]) part();
+  for (const part of [drawTitle, drawVerdict, drawReasons, drawMoves, drawAlerts, drawLoans, drawTxns]) part();
 }
 
 async function refresh() {
@@ -112,8 +139,10 @@ async function refresh() {
   draw();
   if (drawCourse === null) drawCourse = courseChart($("course-chart"), () => one);
   else drawCourse();
+  refreshMoves();
 }
 
+$("days").addEventListener("change", refreshMoves);
 redraw(draw);
 refresh();
 setInterval(() => { if (!document.hidden) refresh(); }, REFRESH_MS);

@@ -14,7 +14,7 @@ from config.catalogue import indicators
 from detectors.rules.artefact import RuleSet
 from detectors.rules.conditions import Signal
 from detectors.rules.vocabulary import INPUTS, needs_overlay
-from detectors.score_change import Delta, Vector, change
+from detectors.score_change import Vector
 from detectors.scorecard import (
     BAND_MILLI,
     FLOOR_MILLI,
@@ -52,15 +52,13 @@ from features.indicators.nulls import NULL_NAMES, VALUE
 from features.layout import id_text
 from features.state.loan_table import LOAN_SLOTS
 from features.values import Value
-from streams.earlier_score import EarlierScore
+from streams.earlier_score import EarlierScore, Moved, moved
 from streams.score.alerts import values_of
 from streams.score.case_now import CaseNow, case_now
 from streams.score.json_text import micro
 from streams.score.partition import PartitionState, engine_of
 from streams.score.records import bank_text
 from streams.score.reevaluation import readings, reevaluate
-
-REST = "rest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +117,6 @@ class Loan:
     open: bool
     outstanding_minor: int
     dpd: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """How the score has moved since a day closed: `before_milli` + `deltas` = the score now.
-
-    Lines are of indicators, and of MODEL, CAP and REST: what the record of that day does not hold (its values are
-    rounded to a millionth, and of nulls it has no last utility).
-    """
-
-    day: int
-    model_id: str
-    before_milli: int
-    deltas: tuple[Delta, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +204,7 @@ def explain(
         extrapolated=snapshot.population == BORROWERS and not row["loan_open"].any(),
         reasons=_reasons(card, x),
         counterfactual=_counterfactual(card, snapshot, x),
-        moved=None if before is None else _moved(*before, vector_now(rows[0], x), snapshot),
+        moved=None if before is None else moved(*before, score_milli, vector_now(rows[0], x), snapshot),
         indicators=_indicators(x, points, card.weight_milli.tolist()),
         case=case_now(enterprise_id, row, x, rules, bank_id),
         episodes=_episodes(enterprise_id, row, x, rules),
@@ -241,17 +225,6 @@ def vector_now(row: np.void, x: np.void) -> Vector:
         null=x["null"][:CORE_COUNT],
         last_ppm=row["utility_ppm"],
         most_milli=int(most_milli(row["dpd_latched"], row["frozen"])),
-    )
-
-
-def _moved(then: EarlierScore, old: Snapshot, now: Vector, new: Snapshot) -> Moved:
-    found = change(then.vector, old, now, new)
-    rest = found.before_milli - then.score_milli
-    return Moved(
-        day=then.day,
-        model_id=then.model_id,
-        before_milli=then.score_milli,
-        deltas=found.deltas + ((Delta(what=REST, points_milli=rest),) if rest else ()),
     )
 
 

@@ -19,12 +19,8 @@ import numpy as np
 
 from config.settings import Settings
 from detectors.rules.artefact import RuleSet
-from detectors.rules.artefact import decode as decode_rules
-from detectors.rules.conditions import RuleError
-from detectors.snapshot import Snapshot, SnapshotError
-from detectors.snapshot import decode as decode_snapshot
+from detectors.snapshot import Snapshot
 from domain import topics
-from sinks.artefacts import ArtefactCorrupt, fetch
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
@@ -42,6 +38,7 @@ from sinks.telemetry import (
     Unacknowledged,
     Written,
 )
+from streams.artefacts import rules_of, snapshot_of
 from streams.score import ownership
 from streams.score.flush_scheduler import FlushScheduler
 from streams.score.owned_partition import OwnedPartition, Step
@@ -55,7 +52,6 @@ from streams.worker.role import DETACHED, TP, Role, RoleContext
 DELAYED = "delayed_s"  # header of an alert: how many seconds the records behind it had waited in the log
 # Keyed as the log, with as many partitions as it (config/topics.toml): nothing is to be computed for each record.
 _LIKE_THE_LOG = frozenset({topics.SCORE, topics.INDICATOR})
-_FETCH_S_MAX = 30.0
 _DELIVERY_FAILURES_MAX = 5
 _OUTBID_WAIT_S = 3.0  # a heartbeat: by then a zombie knows that its partitions are another's
 log = logging.getLogger("xinliu.score")
@@ -362,34 +358,10 @@ class Score(Role):
         return outcomes.total()
 
     def _snapshot(self, model_id: str) -> Snapshot:
-        return fetched_snapshot(self._settings.kafka.bootstrap, self._client, model_id)
+        return snapshot_of(self._settings.kafka.bootstrap, self._client, model_id)
 
     def _rules(self, rules_id: str) -> RuleSet:
-        return fetched_rules(self._settings.kafka.bootstrap, self._client, rules_id)
-
-
-def fetched_snapshot(bootstrap: str, client: Mapping[str, str], model_id: str) -> Snapshot:
-    """Return a model from `model.v1`.
-
-    Raise SnapshotError where it cannot be scored with, and ArtefactMissing where it is not there.
-    """
-    try:
-        body = fetch(bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, client)
-    except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
-        raise SnapshotError(str(error)) from error
-    return decode_snapshot(body, model_id)
-
-
-def fetched_rules(bootstrap: str, client: Mapping[str, str], rules_id: str) -> RuleSet:
-    """Return rules from `artefact.v1`.
-
-    Raise RuleError where they cannot be used, and ArtefactMissing where they are not there.
-    """
-    try:
-        body = fetch(bootstrap, topics.ARTEFACT, rules_id, _FETCH_S_MAX, client)
-    except ArtefactCorrupt as error:
-        raise RuleError(str(error)) from error
-    return decode_rules(body, rules_id)
+        return rules_of(self._settings.kafka.bootstrap, self._client, rules_id)
 
 
 def _of_partition(number: int, memory: Partition) -> Iterator[Reading]:

@@ -8,9 +8,11 @@ import msgspec
 from confluent_kafka import Producer
 
 from config.settings import Bank
+from detectors.snapshot import Snapshot
 from domain import topics
 from domain.calendar import DAY_MS, date_of, day_of_date, day_start_ms
 from domain.events import SCHEMA, Authorization, Loan, Profile, Receipt, Txn
+from sinks.artefacts import ArtefactMissing
 from tests.transactions import txn
 
 BANKS = (
@@ -97,3 +99,8 @@ def send(bootstrap: str, events: Sequence[Sent], client: Mapping[str, str] | Non
         producer.poll(0)
     assert producer.flush(60) == 0
     assert not failed, failed[:3]
+
+
+def no_models(model_id: str) -> Snapshot:
+    """Stand for a topic of models that is empty."""
+    raise ArtefactMissing(f"model.v1 has no artefact {model_id}")

@@ -15,6 +15,7 @@ from dashboard.live import Hub
 from dashboard.web import application
 from sinks.clickhouse import Unavailable
 from streams.sentences import Sentences
+from tests.dashboard.kit import no_models
 
 SAID = {
     "zh": "档案库无应答，下列数字不是最新",
@@ -40,7 +41,7 @@ def address() -> Iterator[str]:
     loop, listening = asyncio.new_event_loop(), threading.Event()
     archive = ArchiveView(away)
     runner = web.AppRunner(
-        application(Hub(clients_max=4), archive, Sentences(KafkaSettings()), []), shutdown_timeout=1.0
+        application(Hub(clients_max=4), archive, Sentences(KafkaSettings()), [], no_models), shutdown_timeout=1.0
     )
 
     async def start() -> None:

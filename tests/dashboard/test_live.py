@@ -14,6 +14,7 @@ from dashboard.archive_view import ArchiveView
 from dashboard.live import ALERTS_KEPT, QUEUE_MAX, Client, Hub, TooManyClients
 from dashboard.web import application
 from streams.sentences import Sentences
+from tests.dashboard.kit import no_models
 from tests.faults import Fault
 
 
@@ -91,7 +92,9 @@ def test_fault_32_a_slow_page_costs_its_queue_alone_and_gets_a_gap_marker(fault:
 
     async def story() -> tuple[list[tuple[str, Any]], list[tuple[str, Any]], int]:
         hub = Hub(clients_max=4)
-        served = application(hub, ArchiveView(lambda: pytest.fail("not asked")), Sentences(KafkaSettings()), [])
+        served = application(
+            hub, ArchiveView(lambda: pytest.fail("not asked")), Sentences(KafkaSettings()), [], no_models
+        )
         runner = web.AppRunner(served, shutdown_timeout=0.1)  # both streams are still open at the end
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

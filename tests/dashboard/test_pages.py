@@ -14,6 +14,7 @@ import pytest
 from config.settings import KafkaSettings
 from dashboard.browser import Browser
 from domain import topics
+from domain.calendar import date_of
 from domain.events import Receipt
 from domain.outputs import Alert
 from replay.offsets import Offsets
@@ -160,6 +161,28 @@ def test_the_parts_on_an_enterprises_page_add_up_to_its_score(
     (answer,) = [fetch(engine, f"api/enterprise/{enterprise_id}")]
     assert values["total"] == answer["score"]["score"]
     assert sum(answer["score"]["parts_milli"].values()) + 400_000 == pytest.approx(values["total"] * 1000, abs=500)
+
+
+@pytest.mark.parametrize("days", [7, 30, 90])
+def test_the_lines_of_what_moved_the_score_add_up_on_the_page(engine: Stack, browser: Browser, days: int) -> None:
+    browser.goto(f"{engine.dashboard}enterprise/{ENTERPRISE}?lang=en")
+    browser.wait_for("document.querySelectorAll('#move-rows tr').length > 2")
+    browser.evaluate(
+        f"{{ const e = document.getElementById('days'); e.value = '{days}'; e.dispatchEvent(new Event('change')); }}"
+    )
+    answer = fetch(engine, f"api/enterprise/{ENTERPRISE}/moves?days={days}")
+    close = date_of(answer["days"][0])
+    assert answer["days"][1] - answer["days"][0] >= days
+    browser.wait_for(f"document.querySelector('#move-rows tr').textContent.includes('{close}')")
+    rows = browser.evaluate(
+        "[...document.querySelectorAll('#move-rows tr')].map(r => [r.dataset.what, r.querySelector('td').textContent])"
+    )
+    milli = [round(float(text.replace("−", "-")) * 1_000) for _, text in rows]
+    assert sum(milli[:-1]) == milli[-1], "what is shown is what adds up"
+    assert [milli[0], milli[-1]] == answer["scores_milli"]
+    assert [what for what, _ in rows] == ["before", *(line["what"] for line in answer["lines"]), "after"]
+    assert len(rows) > 3, "sales have fallen"
+    assert complaints(browser) == []
 
 
 def test_the_course_shows_score_and_balance_of_90_days(engine: Stack, browser: Browser) -> None:

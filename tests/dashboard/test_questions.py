@@ -7,17 +7,30 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings
-from dashboard import enterprise, newest_alerts, overview
+from dashboard import enterprise, newest_alerts, overview, score_moves
 from dashboard.sentences import alert_shown
+from detectors.prior import prior_snapshot
 from detectors.rules.artefact import packaged
 from detectors.snapshot import content_id
 from domain.calendar import DAY_MS, day_of, day_start_ms
 from domain.events import LogRecord, Profile
-from domain.outputs import GROUPS, Alert, CaseLine, Evidence, FeedHealth, ReasonCode, Score
+from domain.outputs import GROUPS, Alert, CaseLine, Evidence, FeedHealth, Indicators, ReasonCode, Score
+from features.indicators import CORE
 from sinks.clickhouse import Connection
 from sinks.clickhouse.rows import Table
-from sinks.clickhouse.tables import ALERT, ALERT_BACKFILL, DEAD_LETTER, ENTERPRISE, FEED, SCORE, SCORE_NOW, TXN
+from sinks.clickhouse.tables import (
+    ALERT,
+    ALERT_BACKFILL,
+    DEAD_LETTER,
+    ENTERPRISE,
+    FEED,
+    INDICATOR,
+    SCORE,
+    SCORE_NOW,
+    TXN,
+)
 from streams.sentences import Sentences
+from tests.detectors.snapshots import made
 from tests.sinks.kit import read
 from tests.sinks.test_tables import LETTER
 from tests.transactions import logged, txn
@@ -122,6 +135,42 @@ def test_falls_compare_the_first_and_last_score_of_a_week_of_event_time(archive:
     assert overview.falls(archive) == [
         {"enterprise_id": ONE, "name": "甲***", "score_before": 560, "score": 512, "grade": "D"}
     ]
+
+
+def close(day: int, values: dict[str, int], *, offset: int) -> Indicators:
+    nulls = {name: "history" for name in CORE if name not in values}
+    return Indicators(
+        enterprise_id=ONE, day=day, as_of=day_start_ms(day + 1), values_micro=values, null_reasons=nulls,
+        catalogue_id="c", engine_version="v", offset=offset, seq=2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_switched", [False, True], ids=["one model", "a switch between"])
+def test_what_moved_a_score_adds_up_between_two_closes(archive: Connection, is_switched: bool) -> None:
+    day, name = day_of(T), "op_inflow_30d_cny"
+    models = {"m": made(7) if is_switched else prior_snapshot(), "n": prior_snapshot()}
+    store(archive, INDICATOR, close(day - 40, {name: 10**12}, offset=5), close(day - 10, {name: 10**10}, offset=15))
+    store(
+        archive,
+        SCORE,
+        score(560, at_ms=T - 39 * DAY_MS, offset=5),
+        score(540, at_ms=T - 20 * DAY_MS, offset=8),
+        score(512, at_ms=T - 9 * DAY_MS, offset=15, model_id="n"),
+        score(400, offset=20),  # after the newest close
+    )
+    found = score_moves.closes(archive, ONE, 30)
+    assert found is not None
+    told = score_moves.moves(found, models.__getitem__)
+    assert (told["days"], told["scores_milli"], told["model_ids"]) == (
+        [day - 40, day - 10], [560_000, 512_000], ["m", "n"],
+    )  # fmt: skip
+    lines = {line["what"]: line for line in told["lines"]}
+    assert 560_000 + sum(line["points_milli"] for line in lines.values()) == 512_000
+    assert lines[name]["points_milli"] < 0
+    assert all(lines[name]["said"].values())
+    assert ("model" in lines) == is_switched
+    assert score_moves.closes(archive, ONE, 31) is None
+    assert score_moves.closes(archive, TWO, 7) is None
 
 
 def test_names_and_search_take_hostile_text_as_text(archive: Connection) -> None:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,8 +22,11 @@ from dashboard.archive_view import WAITING_MAX, ArchiveView, Busy
 from dashboard.live import Hub
 from dashboard.serve import DashboardThread
 from dashboard.web import HEADERS, PagesRunner, application
-from sinks.clickhouse import Unavailable
+from sinks.clickhouse import Connection, Unavailable
+from sinks.clickhouse.tables import INDICATOR, SCORE
 from streams.sentences import Sentences
+from tests.dashboard.kit import no_models
+from tests.dashboard.test_questions import ONE, close, score, store
 
 STATIC = Path(str(files("dashboard"))) / "static"
 
@@ -43,7 +47,8 @@ def ask(
 
     async def story() -> tuple[int, dict[str, str], bytes]:
         archive = ArchiveView(connect)
-        runner = PagesRunner(application(Hub(clients_max=clients_max), archive, Sentences(KafkaSettings()), []))
+        hub, sentences = Hub(clients_max=clients_max), Sentences(KafkaSettings())
+        runner = PagesRunner(application(hub, archive, sentences, [], no_models))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
@@ -83,7 +88,13 @@ def test_nothing_can_be_changed(method: str) -> None:
 
 
 @pytest.mark.parametrize("accepts", ["text/html", "application/json"])
-@pytest.mark.parametrize("path", ["/api/status", "/api/search?q=abc", "/api/enterprise/91450100TEST00001X"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/status", "/api/search?q=abc", "/api/enterprise/91450100TEST00001X",
+        "/api/enterprise/91450100TEST00001X/moves?days=30",
+    ],
+)  # fmt: skip
 def test_an_error_that_nobody_expects_is_answered_with_every_header_and_without_details(
     path: str, accepts: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +173,21 @@ def test_an_archive_that_is_away_is_reported_without_its_address() -> None:
 @pytest.mark.parametrize("query", ["q=", "q=a", "q=" + "a" * 65, "q=%00%00"])
 def test_a_search_that_cannot_be_meant_is_refused(query: str) -> None:
     assert ask(f"/api/search?{query}")[0] == 400
+
+
+@pytest.mark.parametrize("days", ["", "0", "31", "-7", "7;", "９０"])
+def test_moves_over_days_that_the_page_does_not_offer_are_refused(days: str) -> None:
+    assert ask(f"/api/enterprise/91450100TEST00001X/moves?days={days}")[0] == 400
+
+
+def test_a_model_that_cannot_be_had_is_said_and_no_more_of_it(archive: Connection) -> None:
+    store(archive, INDICATOR, close(20_000, {}, offset=1), close(20_007, {}, offset=2))
+    store(archive, SCORE, score(512, model_id="f" * 64), score(500, model_id="f" * 64, offset=2))
+    shared = SimpleNamespace(rows=archive.rows, database=archive.database, close=lambda: None)
+    status, headers, body = ask(f"/api/enterprise/{ONE}/moves?days=7", connect=lambda: shared)
+    assert (status, msgspec.json.decode(body)) == (503, {"error": "model", "kind": "ArtefactMissing"})
+    assert headers.items() >= HEADERS.items()
+    assert ask(f"/api/enterprise/{ONE}/moves?days=30", connect=lambda: shared)[::2] == (200, b"null")
 
 
 def test_echarts_is_the_named_file_of_the_named_version() -> None:
