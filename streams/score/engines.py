@@ -1,4 +1,4 @@
-"""Whose a partition is: the engine's that wrote its state, until a control record hands it to another.
+"""The engine that a partition belongs to: the one that wrote its state, until a control record hands it to another.
 
 Two engines make other outputs of the same records, so none goes on with what another began
 (docs/adr/0048-one-engine-a-partition.md).

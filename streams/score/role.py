@@ -262,10 +262,10 @@ class Score(Role):
         """Return whether a control record names another engine, and a newer one this: what it said was taken back."""
         if control.action != engines.ENGINE_ACTION or control.artefact_id == engine_version():
             return False
-        self._has_passed_over |= (passes := self._newest_engine() == engine_version())
-        if passes:
+        if is_taken_back := self._newest_engine() == engine_version():
+            self._has_passed_over = True
             log.info("%s names engine %s, and a newer one this: passed over", control.control_id, control.artefact_id)
-        return passes
+        return is_taken_back
 
     def _take_back(self) -> None:
         """Load the partitions that were handed on once more: what handed them on is passed over now."""

@@ -36,14 +36,14 @@ def row(engine):
     return None, value, HEADERS, 0
 
 
-class _Said(msgspec.Struct):
+class _Output(msgspec.Struct):
     offset: int
     engine_version: str
 
 
 def spoken(value):
     """Return the offset and the engine of a score or of indicators."""
-    return msgspec.json.decode(value, type=_Said)
+    return msgspec.json.decode(value, type=_Output)
 
 
 class EngineWorker(Worker):
@@ -175,6 +175,27 @@ def test_fault_39_the_new_engine_waits_until_the_old_has_written_all(make_engine
     world = make_engine_world([NEW], OLD)
     run(world, scenario)
     fault(injected=world.injected, observed=f"old outputs before offset {world.at}, new ones from it on")
+
+
+def test_fault_39_what_changes_after_the_start_is_refused_at_the_claim(make_engine_world, fault):
+    """The worker finds nothing at its start; until it is assigned the partition, the other engine has begun it."""
+
+    async def scenario(world):
+        await world.two.start()
+        await world.one.join()
+        await world.one.apply(4)
+        before = world.copy()
+        with pytest.raises(EnginesDiffer, match=f"stands at offset 0 under engine {OLD}, this is {NEW}"):
+            await fault.inject(world.two.join)
+        assert world.copy() == before, "not even the fence has moved"
+        world.two.crash()
+        world.says(NEW)
+        await read_up_to_its_end(world, world.one)
+        await world.two.join()
+        await world.settle(world.two)
+
+    run(make_engine_world([NEW], OLD), scenario)
+    fault(observed="refused within the claim's transaction, nothing written; the other engine read on")
 
 
 def test_fault_39_an_engine_that_nobody_has_is_passed_over_once_a_newer_record_names_this(make_engine_world, fault):
