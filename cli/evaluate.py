@@ -170,8 +170,7 @@ def _judge_data_set(args: argparse.Namespace, progress: Saying, exits: ExitStack
 def _through_servers(args: argparse.Namespace, source: Any, path: Path, progress: Saying) -> Any:
     from cli.replay import started
     from replay.evaluation.recording import record
-    from streams.score.version import engine_version
 
     # What an earlier engine has said stays in the topics: it is neither judged nor compared.
-    with started(args, source, progress, of_engine=engine_version()) as stack:
+    with started(args, source, progress) as stack:
         return record(source, stack, path, progress, progress.look)

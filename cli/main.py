@@ -17,7 +17,7 @@ from config.errors import SettingsError
 # `add_arguments(parser)` and `run(args, settings) -> int`.
 VERBS = (
     "status", "tail", "case", "report", "inspect", "dashboard", "worker", "demo", "replay", "simulate", "topics", "acl",
-    "config", "ledger", "dlq", "late", "feed", "backfill", "artefact", "model", "rules", "layout", "backtest",
+    "config", "ledger", "dlq", "late", "feed", "backfill", "artefact", "engine", "model", "rules", "layout", "backtest",
     "evaluate", "token-key",
 )  # fmt: skip
 INTERRUPTED = 130

@@ -253,15 +253,15 @@ def checked(args: argparse.Namespace, progress: Any) -> Any:
     return source
 
 
-def started(args: argparse.Namespace, source: Any, progress: Any, *, of_engine: str = "", **stack: Any) -> Any:
-    """Return the stack over the state folder, to be entered. `of_engine`: the version that alone may go on with it."""
+def started(args: argparse.Namespace, source: Any, progress: Any, **stack: Any) -> Any:
+    """Return the stack over the state folder, to be entered: only the engine that began it goes on with it."""
     from replay.stack import Stack
     from replay.state import default_directory, open_state
+    from streams.score.version import engine_version
 
     binary = redis_binary(args.redis_server or os.environ.get("XINLIU_REDIS_SERVER"))
     directory = (args.state or default_directory(source.name)).absolute()
-    identity = f"{source.identity}, engine {of_engine}" if of_engine else source.identity
-    went_on = open_state(directory, identity, fresh=args.fresh)
+    went_on = open_state(directory, f"{source.identity}, engine {engine_version()}", fresh=args.fresh)
     progress(
         said(
             f"状态文件夹 {directory}{'：接着做' if went_on else ''}",

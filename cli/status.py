@@ -13,6 +13,7 @@ setting.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,6 +105,7 @@ def judge(engine: EngineStatus, settings: Settings) -> Iterator[Problem]:
     yield from _redis(engine)
     yield from _log(engine)
     yield from _workers(engine)
+    yield from _engines(engine)
     yield from _paused(engine)
     yield from _feeds(engine, settings)
     yield from _tables(engine)
@@ -200,6 +202,38 @@ def _workers(engine: EngineStatus) -> Iterator[Problem]:
                     f"see the last lines of {role}'s log, and its /ready",
                 ),
             )
+
+
+def _engines(engine: EngineStatus) -> Iterator[Problem]:
+    handed_on = _engines_of(engine)[1]
+    total = sum(handed_on.values())
+    for name, count in sorted(handed_on.items()):
+        yield Problem(
+            id="engine_handed_on",
+            what=(
+                f"{count}/{len(engine.partitions)} 个分区已停在切换到引擎 {name} 的控制记录上",
+                f"{count} of {len(engine.partitions)} partitions stand at the record that hands them to engine {name}",
+            ),
+            do=(
+                f"启动引擎 {name} 的 score（旧的会自行停下）",
+                f"start score of engine {name}; workers of the former one stop by themselves",
+            )
+            if total == len(engine.partitions)
+            else (
+                "让旧引擎的 score 继续运行，直到所有分区都停在那里",
+                "let score of the former engine run until all partitions stand there",
+            ),
+            weight="note",
+        )
+
+
+def _engines_of(engine: EngineStatus) -> tuple[Counter[str], Counter[str]]:
+    """Return the number of partitions by the engine of their state, and by the engine that they are handed to."""
+    states = [one.state for one in engine.partitions.values() if one.state is not None]
+    return (
+        Counter(state.engine_version for state in states if state.engine_version),
+        Counter(state.next_engine for state in states if state.next_engine),
+    )
 
 
 def _paused(engine: EngineStatus) -> Iterator[Problem]:
@@ -313,6 +347,9 @@ def _screen(engine: EngineStatus, problems: list[Problem], settings: Settings) -
         f"  Redis     {len(running)} of {len(engine.partitions)} partitions have state, {behind:,} records behind "
         f"the log, {engine.redis.used / 2**20:,.0f} MiB",
     )
+    if owners := _engines_of(engine)[0]:
+        listed = ", ".join(f"{name} × {count}" for name, count in sorted(owners.items()))
+        yield say(f"  引擎      {listed}", f"  engine    {listed}")
     if engine.up_to_ms is not None:
         covered = [feed.covered_up_to for feed in engine.feeds.values() if feed.covered_up_to is not None]
         day = date_of(min(covered)).isoformat() if covered else "—"
@@ -353,6 +390,8 @@ def _document(engine: EngineStatus, problems: list[Problem]) -> dict[str, Any]:
                 "up_to": None if one.state is None else one.state.up_to,
                 "backfill": one.state is not None and one.state.backfill,
                 "model_id": None if one.state is None else one.state.model_id,
+                "engine_version": None if one.state is None else one.state.engine_version,
+                "next_engine": None if one.state is None else one.state.next_engine,
             }
             for number, one in engine.partitions.items()
         },

@@ -113,16 +113,19 @@ class PartitionStore:
         self._fence: Fence | None = None  # None: nothing that we hold may be trusted
         self._number_tried = 0
 
-    def claim(self, epoch: int) -> bytes | None:
+    def claim(self, epoch: int, demand: Callable[[bytes | None], object] = lambda _state: None) -> bytes | None:
         """Take the partition over from a smaller epoch or the same.
 
         Return the partition's state, None where it has none. It may be called again, under the same epoch or a later
-        one. Raise Outbid where the epoch in Redis is higher, and StoreUnavailable where Redis does not answer.
+        one. `demand` gets that state before, and may raise: nothing is written then.
+
+        Raise Outbid where the epoch in Redis is higher, and StoreUnavailable where Redis does not answer.
         """
 
-        def claimable(held: Fence | None) -> None:
+        def claimable(held: Fence | None, pipe: Any) -> None:
             if held is not None and held.epoch > epoch:
                 raise Outbid(f"partition {self._partition} is owned under epoch {held.epoch}, ours is {epoch}")
+            demand(pipe.get(f"{self._base}:p"))  # whoever changes it moves the fence, which is watched
 
         with _reported():
             _refresh_cluster(self._all)
@@ -178,7 +181,7 @@ class PartitionStore:
 
         if self._fence is None:
             raise Fenced(f"partition {self._partition}: not claimed")
-        self._transact(self._fence.epoch, self._require, queue)
+        self._transact(self._fence.epoch, lambda held, _pipe: self._require(held), queue)
 
     @property
     def _client(self) -> Any:
@@ -190,7 +193,7 @@ class PartitionStore:
         self.read(())
 
     def _transact(
-        self, epoch: int, permit: Callable[[Fence | None], None], queue: Callable[[Any], object]
+        self, epoch: int, permit: Callable[[Fence | None, Any], None], queue: Callable[[Any], object]
     ) -> list[Any]:
         """Watch the fence, let `permit` raise over it, then apply what `queue` adds under the next number, or nothing.
 
@@ -199,7 +202,7 @@ class PartitionStore:
         """
         with _reported(), self._client.pipeline() as pipe:
             pipe.watch(f"{self._base}:e")
-            permit(_fence(pipe.get(f"{self._base}:e")))
+            permit(_fence(pipe.get(f"{self._base}:e")), pipe)
             self._number_tried += 1
             moved, self._fence = Fence(epoch, self._number_tried), None
             pipe.multi()

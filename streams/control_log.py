@@ -45,6 +45,11 @@ class ControlHistory:
         """Return, for each kind of artefact, the control record that activated the one in force."""
         return {one.artefact: one for one in self.controls if one.action == "activate" and one.artefact is not None}
 
+    @property
+    def engine(self) -> Control | None:
+        """The newest control record that names an engine; None where none does."""
+        return next((one for one in reversed(self.controls) if one.action == "engine_version"), None)
+
     def admitted(self) -> dict[str, Control]:
         """Return, by coordinates of a late record, the control record that admitted it."""
         return {one.artefact_id or "": one for one in self.controls if one.action == "admit"}
@@ -107,7 +112,16 @@ def value_of(control: Control, kafka: KafkaSettings) -> bytes:
 
 def next_control(
     said: ControlHistory,
-    action: Literal["backfill_open", "backfill_close", "activate", "admit", "feed_resume", "feed_skip", "model_resume"],
+    action: Literal[
+        "backfill_open",
+        "backfill_close",
+        "activate",
+        "engine_version",
+        "admit",
+        "feed_resume",
+        "feed_skip",
+        "model_resume",
+    ],
     *,
     by: str,
     reason: str,

@@ -3,12 +3,16 @@
     own (a record in owner.v1, its offset is the epoch) -> claim, then load -> apply, take, write … -> dropped
                                                               ^-------------------------------------'
 
+A partition that is another engine's is not claimed. Where a control record names another engine, everything before it
+is written, and no more is applied (streams/score/engines.py).
+
 Loading brings the names of the enterprises; their values are fetched when a record or a tick needs them, under the same
 fence. Memory that may be wrong is dropped, never repaired. After any failure the partition is claimed again, under a
 flush number above all that were tried, loaded from Redis, and goes on at the low offset that came with the claim.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -19,13 +23,16 @@ import numpy.typing as npt
 
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
+from domain.events import Control
 from features.values import Value
 from sinks.redis_store import PartitionStore
+from streams.score.engines import demand_ours, taken
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
 
 Slots = npt.NDArray[np.int64]
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 5.0
+log = logging.getLogger("xinliu.score")
 
 Step = Callable[[str, int], None]
 """Called with the name of each step of the protocol and the partition, before the step: for tests that interrupt it."""
@@ -50,10 +57,12 @@ class OwnedPartition:
         rules_of: Callable[[str], RuleSet],
         step: Step,
         writer: Writer | None = None,
+        passes_over: Callable[[Control], bool] = lambda _control: False,
     ) -> None:
         """Prepare partition `number`.
 
-        `writer` is one that the partitions of this worker share, None for one of its own.
+        `writer` is one that the partitions of this worker share, None for one of its own; `passes_over` as Partition
+        has it.
         """
         self.number = number
         self.epoch: int | None = None
@@ -64,9 +73,11 @@ class OwnedPartition:
         self._resident_max = 1
         self._store = store
         self._snapshot_of, self._rules_of, self._writer = snapshot_of, rules_of, writer
+        self._passes_over = passes_over
         self._step = step
         self._is_first = False
         self._low_offset = 0
+        self._next_engine = ""  # in Redis
         self._attempts = 0
 
     def own(self, epoch: int, *, is_first: bool) -> None:
@@ -84,24 +95,32 @@ class OwnedPartition:
 
         Return False where Redis has lost what earlier owners wrote, so the log is read anew.
 
-        Raise Fenced where another owner has claimed it since, and StoreUnavailable where Redis does not answer.
+        Raise EnginesDiffer where it is another engine's, Fenced where another owner has claimed it since, and
+        StoreUnavailable where Redis does not answer.
         """
         assert self.epoch is not None
         self._step("claim", self.number)
-        stored = self._store.claim(self.epoch)
-        state = msgspec.json.decode(stored, type=PartitionState) if stored else None
+        state = _read(self._store.claim(self.epoch, lambda stored: demand_ours(self.number, _read(stored))))
+        ours = taken(state or PartitionState(low_offset=0))
+        if state is not None and state.engine_version != ours.engine_version:
+            before, now = state.engine_version or "unknown", ours.engine_version
+            text = "partition %d goes on under engine %s from offset %d, before %s"
+            log.info(text, self.number, now, ours.low_offset, before)
+        if state != ours:  # before it sends an output or writes a value: whoever comes then knows whose they are
+            self._store.write((), msgspec.json.encode(ours))
         self._step("load", self.number)
         self.memory = Partition(
             self.number,
             self._snapshot_of,
-            state,
+            ours,
             names=self._store.names(),
             fetch=self._fetch,
             rules_of=self._rules_of,
             resident_max=self._resident_max,
             writer=self._writer,
+            passes_over=self._passes_over,
         )
-        self._low_offset = self.memory.low_offset
+        self._low_offset, self._next_engine = self.memory.low_offset, ""
         return state is not None or self._is_first
 
     def _fetch(self, names: Sequence[str]) -> Sequence[Value]:
@@ -120,7 +139,15 @@ class OwnedPartition:
     @property
     def is_ahead(self) -> bool:
         """Whether memory has applied records that Redis does not hold."""
-        return self.memory is not None and self.memory.low_offset != self._low_offset
+        return self.memory is not None and self._is_other(self.memory)
+
+    @property
+    def handed_to(self) -> str:
+        """Engine that it goes on under once Redis holds everything before that; empty while this one goes on."""
+        return "" if self.memory is None or self._is_other(self.memory) else self.memory.next_engine
+
+    def _is_other(self, one: Partition | PartitionState) -> bool:
+        return (one.low_offset, one.next_engine) != (self._low_offset, self._next_engine)
 
     @property
     def position(self) -> int | None:
@@ -171,9 +198,9 @@ class OwnedPartition:
             if self.memory is not snapshot.memory:
                 return count, size
             self._step("state", self.number)
-            if snapshot.state.low_offset != self._low_offset:
+            if self._is_other(snapshot.state):
                 await asyncio.to_thread(self._store.write, (), msgspec.json.encode(snapshot.state))
-                self._low_offset = snapshot.state.low_offset
+                self._low_offset, self._next_engine = snapshot.state.low_offset, snapshot.state.next_engine
             elif not count:
                 await asyncio.to_thread(self._store.check)
         self._attempts = 0
@@ -218,6 +245,10 @@ class OwnedPartition:
         self._attempts = min(self._attempts + 1, 10)
         self.retry_at_s = now_s + wait_s
         return wait_s
+
+
+def _read(stored: bytes | None) -> PartitionState | None:
+    return msgspec.json.decode(stored, type=PartitionState) if stored else None
 
 
 def _slices(rows: Slots, size: int) -> Iterator[Slots]:

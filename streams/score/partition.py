@@ -6,7 +6,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from detectors.snapshot import Snapshot, SnapshotError
 from domain.calendar import day_of
 from domain.events import Control, Feed
 from domain.reject import Reason
+from domain.topics import EVENTS
 from features import layout
 from features.row_cache import LACKING_MAX, Numbers, RowCache
 from features.state import buckets, dedup
@@ -40,6 +41,7 @@ from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")
 NEVER = -(2**31)
+UNNAMED = "unnamed"  # in place of an engine, where a control record names none
 _SWEEP_ENTERPRISES = 512  # some ms, where each closes a day or two
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
     ("already_held", ""), ("applied", ""), ("duplicate", ""), ("dead_lettered", Reason.CONFLICT.value), ("late", ""),
@@ -74,6 +76,8 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ticks_count: int = 0
     controls_count: int = 0
     dead_letters_count: int = 0
+    engine_version: str = ""  # whose state this is; empty: of an engine that did not say so
+    next_engine: str = ""  # set where the record at `low_offset` hands the partition to this engine
 
 
 Fetch = Callable[[Sequence[str]], Sequence[Value]]
@@ -89,7 +93,7 @@ class Tally(NamedTuple):
 
 
 class EngineVersionChanged(Exception):
-    """The log goes on under another engine version, so this worker must not."""
+    """The log goes on under another engine, so this one must not."""
 
 
 def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
@@ -128,7 +132,9 @@ class Partition:
         passes_over: Callable[[Control], bool] = _nothing,
     ) -> None:
         self.number = number
-        self._now = state or PartitionState(low_offset=0)
+        self._now = msgspec.structs.replace(
+            state or PartitionState(low_offset=0), engine_version=engine_version(), next_engine=""
+        )
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
         self._passes_over = passes_over
         self.residents = RowCache(names, resident_max)
@@ -163,6 +169,11 @@ class Partition:
         return self._now.backfill
 
     @property
+    def next_engine(self) -> str:
+        """Engine that the record at `low_offset` hands the partition to, so that no more is applied; else empty."""
+        return self._now.next_engine
+
+    @property
     def saved(self) -> PartitionState:
         """State of the partition, complete only between two calls of `apply`."""
         return msgspec.structs.replace(self._now, unlooked=self._tick_index.names())
@@ -173,7 +184,8 @@ class Partition:
         Where `wants_room` is true after a slice, `make_room` must have returned True before the next slice is asked
         for.
 
-        Raise EngineVersionChanged where a control record says so, and what `fetch` raises.
+        Raise EngineVersionChanged at a control record that names another engine, and what `fetch` raises. Everything
+        before that record is applied then, and `low_offset` is its offset.
         """
         for step in decode(chunk):
             if isinstance(step, Barrier):
@@ -278,13 +290,17 @@ class Partition:
 
     def _apply_barrier(self, barrier: Barrier, chunk: Chunk) -> Iterator[list[Outgoing]]:
         event = barrier.event
-        self._barriers["control" if isinstance(event, Control) else "tick", ""] += 1
-        if isinstance(event, Control) and self._passes_over(event):
-            self._now = msgspec.structs.replace(self._now, controls_count=self._now.controls_count + 1)
-            return
         if isinstance(event, Control):
-            yield from self._apply_control(barrier.offset, event, chunk)
+            passed_over = self._passes_over(event)
+            if not passed_over and event.action == "engine_version" and event.artefact_id != engine_version():
+                self._end_at(barrier.offset, event.artefact_id or UNNAMED)
+            self._barriers["control", ""] += 1
+            if passed_over:
+                self._now = msgspec.structs.replace(self._now, controls_count=self._now.controls_count + 1)
+            else:
+                yield from self._apply_control(barrier.offset, event, chunk)
             return
+        self._barriers["tick", ""] += 1
         # Feeds move while event time stands: a receipt closes a bank's day under the same `up_to`.
         repeat = (event.up_to, event.feeds) == (self._now.up_to, self._now.feeds) or event.up_to < self._now.up_to
         self._now = msgspec.structs.replace(
@@ -303,11 +319,14 @@ class Partition:
                 ),
             )
 
+    def _end_at(self, offset: int, next_engine: str) -> NoReturn:
+        self._now = msgspec.structs.replace(self._now, low_offset=offset, next_engine=next_engine)
+        raise EngineVersionChanged(
+            f"{EVENTS}[{self.number}], offset {offset}: the log goes on under engine {next_engine}, "
+            f"this is {engine_version()}"
+        )
+
     def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Outgoing]]:
-        if control.action == "engine_version" and control.artefact_id != engine_version():
-            raise EngineVersionChanged(
-                f"the log goes on under engine {control.artefact_id}, this worker is {engine_version()}"
-            )
         if control.action == "activate" and control.artefact == "model":
             try:
                 self._activate(control.artefact_id or "")

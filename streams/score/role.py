@@ -7,6 +7,9 @@ Records are applied while a flush waits. docs/adr/0006-commit-protocol.md has th
 
 A failure costs memory, not the process: the partition pauses, is claimed and loaded again when that is possible, and
 the worker reads it again from the low offset.
+
+A control record that names another engine ends a partition: everything before it is flushed, and the worker stops when
+all of its partitions have ended (docs/adr/0048-one-engine-a-partition.md).
 """
 
 import asyncio
@@ -15,16 +18,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import msgspec
 import numpy as np
+import redis
 
 from config.settings import Settings
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
 from domain import topics
+from domain.events import Control
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
-from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, opened
+from sinks.redis_store import Fenced, Outbid, PartitionStore, StoreUnavailable, opened, read_stored
 from sinks.telemetry import (
     DaysClosed,
     EventTime,
@@ -38,11 +44,12 @@ from sinks.telemetry import (
     Unacknowledged,
     Written,
 )
+from streams import control_log
 from streams.artefacts import rules_of, snapshot_of
-from streams.score import ownership
+from streams.score import engines, ownership
 from streams.score.flush_scheduler import FlushScheduler
 from streams.score.owned_partition import OwnedPartition, Step
-from streams.score.partition import Partition
+from streams.score.partition import EngineVersionChanged, Partition, PartitionState
 from streams.score.rows import Outgoing, Writer
 from streams.score.version import engine_version
 from streams.score.warmup import compile_kernels
@@ -80,6 +87,7 @@ class Score(Role):
         self._writer = Writer()
         self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
+        self._has_passed_over = False  # a control record that handed partitions on and was taken back
         self._delivery_failures = 0
         self._context = DETACHED
         self._flushes = FlushScheduler(
@@ -98,9 +106,14 @@ class Score(Role):
         self._days_closed: Counter[bool] = Counter()
 
     async def start(self, context: RoleContext) -> None:
-        """Connect, and compile all kernels before the worker joins its group."""
+        """Connect, and compile all kernels before the worker joins its group.
+
+        Raise EnginesDiffer where a partition is another engine's, and EngineVersionChanged where all are handed on: in
+        the group this worker would keep them from those that may go on.
+        """
         self._context = context
         self._redis = opened(self._settings.redis)
+        self._demand_ours()
         self._open_outbox()
         compile_kernels()
 
@@ -114,7 +127,9 @@ class Score(Role):
         prefix = self._settings.redis.key_prefix
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
-            self._held[tp] = OwnedPartition(tp.partition, store, self._snapshot, self._rules, self._step, self._writer)
+            self._held[tp] = OwnedPartition(
+                tp.partition, store, self._snapshot, self._rules, self._step, self._writer, self._passes_over
+            )
         self._share_residents()
         await self._load_due()
         self._rewinds.clear()
@@ -134,7 +149,7 @@ class Score(Role):
         for part in chunk.pieces(self._settings.score.batch_records_max):
             await self._flushes.settle(tp)
             memory = self._held[tp].memory
-            if memory is None:
+            if memory is None or memory.next_engine:
                 self._outcomes[tp, "let_go", ""] += int(np.count_nonzero(chunk.offset >= part.start_offset))
                 return
             self._step("apply", tp.partition)
@@ -147,6 +162,10 @@ class Score(Role):
             except (Fenced, StoreUnavailable) as why:
                 self._count_unapplied(tp, memory, chunk, part)
                 self._drop(tp, why)
+                return
+            except EngineVersionChanged as why:
+                self._count_unapplied(tp, memory, chunk, part)
+                await self._hand_on(tp, why)
                 return
             self._tally(tp, memory)
             self._held[tp].applied_at_s = self._clock()
@@ -166,8 +185,8 @@ class Score(Role):
 
     @property
     def paused(self) -> frozenset[TP]:
-        """Partitions without memory."""
-        return frozenset(tp for tp, held in self._held.items() if held.memory is None)
+        """Partitions without memory, and those that go on under another engine."""
+        return frozenset(tp for tp, held in self._held.items() if held.memory is None or held.memory.next_engine)
 
     def rewinds(self) -> Mapping[TP, int]:
         """Return the partitions loaded again since the last call, and the offsets where they go on."""
@@ -190,20 +209,75 @@ class Score(Role):
             yield Readiness(ready=False, why_not=f"partitions {sorted(lacking)} wait for Redis or Kafka, see the log")
 
     async def tick(self) -> None:
-        """Load partitions that can be loaded again, and flush those that are due."""
+        """Load partitions that can be loaded again, and flush those that are due.
+
+        Raise EngineVersionChanged where all partitions go on under another engine.
+        """
         try:
             self._outbox.poll()
         except DeliveryFailed as why:
             self._lose_outputs(why)
+        if self._has_passed_over:
+            self._take_back()
         await self._load_due()
         self._flushes.refresh()
         await self._advance_flushes()
+        engines.demand_some_left({held.number: held.handed_to for held in self._held.values()})
 
     async def stop(self) -> None:
         """Close the connections. What was not flushed is read again after the next start."""
         await self._flushes.close()
         self._redis.close()
         self._outbox.close()
+
+    def _demand_ours(self) -> None:
+        settings = self._settings
+        wanted: dict[int, Sequence[str]] = dict.fromkeys(range(settings.kafka.log_partitions), ())
+        try:
+            found = read_stored(self._redis, settings.redis.key_prefix, wanted)
+        except redis.RedisError as error:
+            log.warning("Redis does not say whose its partitions are, each is asked when it is claimed: %s", error)
+            return
+        next_engines = dict.fromkeys(found, "")
+        for number, one in found.items():
+            if one.state is not None:
+                state = msgspec.json.decode(one.state, type=PartitionState)
+                engines.demand_ours(number, state)
+                next_engines[number] = state.next_engine
+        try:
+            engines.demand_some_left(next_engines)
+        except EngineVersionChanged:
+            if self._newest_engine() != engine_version():
+                raise
+
+    def _newest_engine(self) -> str | None:
+        newest = control_log.read(self._settings).engine
+        return None if newest is None else newest.artefact_id
+
+    def _passes_over(self, control: Control) -> bool:
+        """Return whether a control record names another engine, and a newer one this: what it said was taken back."""
+        if control.action != engines.ENGINE_ACTION or control.artefact_id == engine_version():
+            return False
+        if is_taken_back := self._newest_engine() == engine_version():
+            self._has_passed_over = True
+            log.info("%s names engine %s, and a newer one this: passed over", control.control_id, control.artefact_id)
+        return is_taken_back
+
+    def _take_back(self) -> None:
+        """Load the partitions that were handed on once more: what handed them on is passed over now."""
+        self._has_passed_over = False
+        for tp, held in self._held.items():
+            if held.handed_to:
+                self._flushes.forget(tp)
+                held.drop(self._clock())
+
+    async def _hand_on(self, tp: TP, why: EngineVersionChanged) -> None:
+        """Flush a partition that goes on under another engine. Where that fails it is read up to there once more."""
+        log.info("%s ends: %s", tp, why)
+        try:
+            await self._flushes.flush_all({tp})
+        except DeliveryFailed as lost:
+            self._lose_outputs(lost)
 
     async def _apply_part(self, tp: TP, memory: Partition, part: Chunk) -> None:
         """Apply records and send each slice of outputs.

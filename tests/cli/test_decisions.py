@@ -15,6 +15,7 @@ from domain import topics
 from domain.events import Control
 from sinks.kafka import Outbox
 from streams import control_log
+from streams.score.version import engine_version
 from tests.cli.conftest import Engine
 from tests.faults import Fault
 from tests.streams.score.kit import BANK, OTHER_BANK
@@ -125,6 +126,23 @@ def test_a_model_is_checked_published_and_activated_once(
     assert (word.action, word.artefact, word.artefact_id) == ("activate", "model", name)
     in_force = [row for row in json.loads(called("artefact", "list", "--json")[1]) if row["in_force"]]
     assert [(row["id"], row["by"]) for row in in_force] == [(name, "张三")]
+
+
+def test_an_engine_is_activated_once_by_its_own_program(engine: Engine, called: Callable[..., Any]) -> None:
+    before = len(controls(engine))
+    code, _, err = called("engine", "activate")
+    assert (code, "--by is needed" in err) == (1, True)
+    code, out, _ = called("engine", "activate", *SIGNED)
+    assert (code, f"engine {engine_version()}: the workers of the former engine stop there" in out) == (0, True)
+    code, out, _ = called("engine", "activate", *SIGNED)
+    assert (code, out) == (0, f"engine {engine_version()} is activated already (张三: 季度复核)\n")
+    (word,) = controls(engine)[before:]
+    assert (word.action, word.artefact, word.artefact_id) == ("engine_version", None, engine_version())
+    other = msgspec.structs.replace(word, control_id="other", artefact_id="f" * 16)
+    control_log.write(engine.settings, other)
+    assert control_log.read(engine.settings).engine == other
+    assert called("engine", "activate", *SIGNED)[0] == 0, "another one came between: it is said again"
+    assert controls(engine)[-1].artefact_id == engine_version()
 
 
 def test_rules_are_checked_and_published_beside_models(

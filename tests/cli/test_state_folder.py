@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from replay.province.source import sample
+from replay.province.source import demo, sample
 from replay.state import open_state
+from streams.score.version import engine_version
 
 
 def test_a_newer_servers_state_is_refused_with_a_remedy(answered: Callable[..., Any], tmp_path: Path) -> None:
     state = tmp_path / "state"
-    open_state(state, sample().identity)
+    open_state(state, f"{sample().identity}, engine {engine_version()}")
     (state / "redis").mkdir()
     (state / "redis" / "written-by").write_text("Valkey 99.1.0\n")
     code, _, err = answered("replay", "sample", "--state", state)
@@ -22,6 +23,20 @@ def test_a_newer_servers_state_is_refused_with_a_remedy(answered: Callable[..., 
     assert "run Valkey 99.1 or newer" in said
     assert said.endswith("or begin anew with --fresh")
     assert sorted(path.name for path in (state / "redis").iterdir()) == ["written-by"], "it was not started"
+
+
+@pytest.mark.parametrize("verb", [("demo", "--enterprises", 500, "--banks", 20), ("replay", "sample")])
+def test_the_state_of_another_engine_is_refused_with_a_remedy(
+    answered: Callable[..., Any], tmp_path: Path, verb: tuple[object, ...]
+) -> None:
+    state = tmp_path / "state"
+    source = demo(500, 20) if verb[0] == "demo" else sample()
+    open_state(state, f"{source.identity}, engine 0123456789abcdef")
+    code, _, err = answered(*verb, "--state", state)
+    assert code == 2
+    assert "holds the state of another replay or version" in err
+    assert err.splitlines()[-1].endswith("use --fresh")
+    assert [path.name for path in state.iterdir()] == ["xinliu-state.json"], "nothing was started"
 
 
 @pytest.mark.parametrize("by_environment", [False, True])

@@ -24,6 +24,7 @@ from sinks.kafka import Outbox
 from sinks.redis_store import connect, partition_state
 from streams import topics as topics_of_the_broker
 from streams.score.partition import PartitionState
+from streams.score.version import engine_version
 from streams.topics import Difference
 from tests.cli.conftest import BANKS, Engine, commit
 from tests.cli.kit import settings_file
@@ -64,6 +65,11 @@ def partition(begin: int, end: int, low: int) -> dict[int, PartitionStatus]:
     return {0: PartitionStatus(begin=begin, end=end, state=PartitionState(low_offset=low))}
 
 
+def handed_on(next_engine: str, number: int = 0) -> dict[int, PartitionStatus]:
+    state = PartitionState(low_offset=5, engine_version="a" * 16, next_engine=next_engine)
+    return {number: PartitionStatus(begin=0, end=9, state=state)}
+
+
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
@@ -90,6 +96,9 @@ def partition(begin: int, end: int, low: int) -> dict[int, PartitionStatus]:
         ({"paused": PAUSED, "quarantined": 1}, [("feed_paused", "wrong")]),
         ({"paused": PAUSED, "quarantined": 1, "roles": role("ingest", lag=7)}, [("feed_paused", "wrong")]),
         ({"quarantined": 1}, [("quarantined", "note")]),
+        ({"partitions": handed_on("b" * 16)}, [("engine_handed_on", "note")]),
+        ({"partitions": handed_on("b" * 16) | handed_on("", 1)}, [("engine_handed_on", "note")]),
+        ({"partitions": handed_on("")}, []),
         ({"dead_letters": 3, "late": 1}, [("dead_letters", "note"), ("late", "note")]),
     ],
 )
@@ -98,6 +107,21 @@ def test_each_fault_is_named_and_says_what_to_do(fields: dict[str, Any], found: 
     assert [(one.id, one.weight) for one in problems] == found
     for one in problems:
         assert all(len(text) > 5 for text in (*one.what, *one.do)), one.id
+
+
+def test_operators_wait_until_all_partitions_are_handed_on() -> None:
+    def told(partitions: dict[int, PartitionStatus]) -> tuple[str, str]:
+        (problem,) = judge(dataclasses.replace(HEALTHY, partitions=partitions), Settings(banks=BANKS))
+        return problem.what[1], problem.do[1]
+
+    new = "b" * 16
+    assert told(handed_on(new) | handed_on("", 1)) == (
+        f"1 of 2 partitions stand at the record that hands them to engine {new}",
+        "let score of the former engine run until all partitions stand there",
+    )
+    what, do = told(handed_on(new) | handed_on(new, 1))
+    assert what.startswith("2 of 2 ")
+    assert do.startswith(f"start score of engine {new}")
 
 
 @contextmanager
@@ -151,12 +175,14 @@ def test_a_healthy_engine_and_each_way_to_spoil_it(
         assert found["partitions"]["1"] == {
             "begin": 0, "end": settled.ends[1], "low_offset": settled.ends[1], "backfill": False,
             "up_to": found["up_to"], "model_id": found["partitions"]["0"]["model_id"],
+            "engine_version": engine_version(), "next_engine": "",
         }  # fmt: skip
         assert set(found["feeds"]) == {BANK, OTHER_BANK}
         assert found["late"] > 0
         code, out, _ = called("status", lang="zh_CN.UTF-8")
         assert (code, out.splitlines()[0]) == (0, "正常")
         assert "xinliu late list" in out
+        assert f"  引擎      {engine_version()} × {len(settled.ends)}\n" in out
 
         outbox = Outbox(settled.settings.kafka.bootstrap)
         outbox.send(topics.bank_events(BANK), b"{}")

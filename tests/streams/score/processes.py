@@ -35,8 +35,11 @@ def write_log(settings, records, first=0):
     return by_partition
 
 
-def worker(settings, tmp_path, name="one"):
-    """A process of its own with the score role; `name` is its instance in the group."""
+def worker(settings, tmp_path, name="one", engine=None):
+    """A process of its own with the score role; `name` is its instance in the group.
+
+    `engine`: the engine version that it goes by in place of its own.
+    """
     kafka, redis_, score = settings.kafka, settings.redis, settings.score
     path = tmp_path / f"{name}.toml"
     path.write_text(
@@ -47,7 +50,8 @@ def worker(settings, tmp_path, name="one"):
         f"enterprises_resident_max = {score.enterprises_resident_max}\ndelayed_s = {score.delayed_s}\n"
         + "".join(f'[[banks]]\nbank_id = "{b.bank_id}"\nname_zh = "x"\n' for b in settings.banks)
     )
-    argv = [sys.executable, "-m", "cli.main", "--config", str(path), "worker", "score"]
+    program = ["cli.main"] if engine is None else ["tests.streams.score.another_engine", engine]
+    argv = [sys.executable, "-m", *program, "--config", str(path), "worker", "score"]
     return Child(name, argv, log=tmp_path / f"{name}.log", env=dict(os.environ))
 
 

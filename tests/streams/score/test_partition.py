@@ -307,9 +307,15 @@ def test_fault_34_a_backfill_raises_nothing_to_banks(fault):
 def test_fault_39_another_engine_version_in_the_log_stops_this_one(fault):
     control = Control(control_id="v", action="engine_version", artefact_id="f" * 16, by="op", reason="upgrade")
     value = msgspec.json.encode(LogRecord(event=control))
-    with pytest.raises(EngineVersionChanged, match="ffffffffffffffff"):
-        fault.inject(run, [(None, value, HEADERS, 0)])
-    fault(observed="stopped at the control record, naming the version that goes on")
+    before = [record(txn(f"t{i}", "E1", i)) for i in range(3)]
+    partition, messages = Partition(0, no_model), []
+    with pytest.raises(EngineVersionChanged, match=rf"offset 3: .* engine f{{16}}, this is {engine_version()}"):
+        messages.extend(fault.inject(applied, partition, [*before, (None, value, HEADERS, 0), record(tick(4))], 1_000))
+    assert by_topic(messages) == by_topic(run(before)[1])
+    saved = msgspec.structs.asdict(partition.saved)
+    wanted = {"low_offset": 3, "engine_version": engine_version(), "next_engine": "f" * 16, "controls_count": 0}
+    assert {name: saved[name] for name in wanted} == wanted
+    fault(observed="ended at the control record, all before it applied, naming the version that goes on")
 
 
 @pytest.mark.parametrize("bank_id", [BANK, OTHER_BANK, GATEWAY, "A0000000000000", "Z9999999999999"])

@@ -86,11 +86,11 @@ def _read_whoever_owns_it(real):
 
 
 def _number_read_back(real):
-    def claim(self, epoch):
+    def claim(self, epoch, demand):
         held = self._client.get(f"{self._base}:e")
         if held is not None and int(held.split()[0]) == epoch:
             self._number_tried = int(held.split()[1]) - 1
-        return real(self, epoch)
+        return real(self, epoch, demand)
 
     return claim
 
@@ -108,7 +108,7 @@ def _number_stays(when):
 
 
 def _no_fence(real):
-    return lambda self, epoch, _permit, queue: real(self, epoch, lambda _held: None, queue)
+    return lambda self, epoch, _permit, queue: real(self, epoch, lambda _held, _pipe: None, queue)
 
 
 def _epoch_in_redis(real):
