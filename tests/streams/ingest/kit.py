@@ -101,7 +101,8 @@ options = WorkerOptions(
 )
 def clock():
     return time.monotonic() + (os.stat(sys.argv[2]).st_size if len(sys.argv) > 2 else 0)
-sys.exit(run_worker(Ingest(settings, clock=clock), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
+role = Ingest(settings, clock=clock)
+sys.exit(run_worker(role, broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """
 
 
