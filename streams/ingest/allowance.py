@@ -1,4 +1,4 @@
-"""What a bank's feed may bring in an hour: records, their bytes, and what is refused of it (ADR 36). Pure.
+"""The allowance of a bank's feed for an hour: records, their bytes, and dead letters (ADR 36). Pure.
 
 Each is a token bucket that holds an hour's worth and refills all the time, by a monotonic clock. It is in memory alone,
 and full where a worker takes the feed over. It decides when records enter the log, never what becomes of them.
@@ -18,7 +18,7 @@ LETTER_BYTES = 2_000  # in dlq.v1; a larger dead letter counts once for each so 
 
 
 class Bucket:
-    """What is left of `an_hour`, at most that. Who takes from it looks before, and may take more than is left."""
+    """A token bucket that holds `an_hour` at most. Who takes from it looks before, and may take more than is left."""
 
     def __init__(self, an_hour: int, now_s: float) -> None:
         self.an_hour, self._left, self._at_s = an_hour, float(an_hour), now_s

@@ -1,4 +1,4 @@
-"""What a bank's feed may bring in an hour: as a pure count, and of floods that a real ingest meets."""
+"""The allowance of a feed for an hour: as a pure count, and under floods that a real ingest meets."""
 
 import signal
 
