@@ -535,6 +535,7 @@ class Ingest(Role):
             brought = self._enterprises.brought(one.bank_id, beyond)
             raw = rest.chunk.value(rest.index(offsets[count])) or b""
             one.beyond_quota = BeyondQuota(offset=offsets[count], day=beyond, brought=brought, raw=raw)
+            one.waits = None  # for what comes after that record
         return count
 
     def _refusable(self, one: _Input, rest: Rest, refused: Sequence[Refused]) -> int:
