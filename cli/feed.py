@@ -1,12 +1,12 @@
 """List the places where feeds were held, or decide how a paused feed goes on.
 
-A feed is held at a batch that cannot be read, or at a record of an enterprise beyond the bank's quota of new ones
-(reason new_enterprises). The batch or record is kept in quarantine.v1, and the feed is paused: other feeds go on, and
-days close as with a silent bank.
+A feed is held at a batch that cannot be read, at a record of an enterprise beyond the bank's quota of new ones (reason
+new_enterprises), or at a record that is refused beyond what an hour may be (refused_records). The place is kept in
+quarantine.v1, and the feed is paused: other feeds go on, and days close as with a silent bank.
 
 list    every such place, and whether its feed is paused there
 resume  has the batch fetched again, as after an upgrade; what is read then is applied. Of new enterprises, it grants
-        as many more as [ingest] new_enterprises_max from there on
+        as many more as [ingest] new_enterprises_max from there on, of refused records feed_refused_per_hour_max
 skip    has the feed go on after the batch or the record, of which nothing is applied; --to says where, if its header
         does not, or to leave out more
 open    writes a batch, as far as it is kept, into a file; it is sealed, and needs [seal] private_key_file
@@ -42,11 +42,12 @@ from streams import control_log
 
 ZH = """列出数据流停过的地方，或决定暂停的数据流怎样继续。
 
-有一批读不出，或一条记录的企业超出银行的新企业限额（原因 new_enterprises），数据流就停在那里，这一批或这条记录
-保存在 quarantine.v1；其他银行照常，日终按这家银行沉默处理。
+有一批读不出，一条记录的企业超出银行的新企业限额（原因 new_enterprises），或拒收的记录超出一小时的额度（原因
+refused_records），数据流就停在那里，记入 quarantine.v1；其他银行照常，日终按这家银行沉默处理。
 
 list    逐个列出，并说明数据流是否停在那里
-resume  把这一批再取一次（例如升级之后），读得出就照常入账；新企业则从那里起再给一份限额（[ingest] new_enterprises_max）
+resume  把这一批再取一次（例如升级之后），读得出就照常入账；新企业则从那里起再给一份限额
+        （[ingest] new_enterprises_max），拒收的记录再给一小时的额度（feed_refused_per_hour_max）
 skip    跳过这一批（条）继续，其中的记录一条也不入账；批头没写明到哪里为止，或要多跳过一些的，用 --to 给出
 open    把保存下来的一批写入文件；它是密封的，需要 [seal] private_key_file
 

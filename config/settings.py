@@ -78,6 +78,10 @@ class IngestSettings(_Table, frozen=True, kw_only=True):
     quarantine_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=4_194_304)] = 1_048_576  # kept of such a batch
     new_enterprises_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1_000  # a bank and day, then its feed is held
     new_enterprises_first: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 70_000  # of a bank, before its quota counts
+    # What a bank's feed may bring in an hour; 0: any. Beyond the first two it waits, beyond the third it is held.
+    feed_records_per_hour_max: Annotated[int, msgspec.Meta(ge=0, le=10**12)] = 36_000_000
+    feed_bytes_per_hour_max: Annotated[int, msgspec.Meta(ge=0, le=10**15)] = 20_000_000_000  # unpacked
+    feed_refused_per_hour_max: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 100_000  # dead letters
 
 
 class SealSettings(_Table, frozen=True, kw_only=True):

@@ -303,19 +303,20 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class QuarantinedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`quarantine.v1`, keyed by topic: the batch or the record at which a feed is held, once for each `offset` of it.
 
-    That is a record batch that cannot be read, or (reason `new_enterprises`) a record of one enterprise beyond the
-    bank's quota. After a crash it may be there twice: readers take the first.
+    That is a record batch that cannot be read, a record of one enterprise beyond the bank's quota (reason
+    `new_enterprises`), or one that is refused beyond what an hour may be (`refused_records`). After a crash it may be
+    there twice: readers take the first.
     """
 
     topic: str
     partition: int
     offset: int  # the first one that is not read
     next_offset: int | None  # the first one after the batch, where its header can be trusted
-    reason: str  # of streams.transport.errors.Reason, or new_enterprises
+    reason: str  # of streams.transport.errors.Reason, or new_enterprises, or refused_records
     detail: str
     batch_bytes: int  # of the whole batch, as it was fetched
     batch_crc32c: int  # over the same
-    sealed: Sealed | None = None  # its bytes, cut; absent where it looks as if it held a secret
+    sealed: Sealed | None = None  # its bytes, cut; absent of refused_records, and where it may hold a secret
     batch: bytes = msgspec.field(name="batch_base64", default=b"")  # of before they were sealed
     day: int | None = None  # of new_enterprises: the day number whose quota is used up
     new_enterprises: int | None = None  # of the same: how many the bank had brought on that day

@@ -32,6 +32,7 @@ from sinks.telemetry import (
     EventTime,
     FeedPaused,
     FeedState,
+    FeedWaited,
     Flushed,
     HeldBack,
     InForce,
@@ -73,13 +74,18 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "xinliu_held_records": (GaugeMetricFamily, "Records in memory without an outcome yet", ("topic", "partition")),
     "xinliu_quarantined_batches": (
         CounterMetricFamily,
-        "Record batches of a feed that could not be read, and records beyond a bank's quota of new enterprises",
+        "Record batches of a feed that could not be read, and records at which it was held",
         ("topic", "partition", "reason"),
     ),
     "xinliu_feed_paused": (
         GaugeMetricFamily,
         "1 where a feed is paused until an operator decides",
         ("topic", "partition"),
+    ),
+    "xinliu_feed_waited_seconds": (
+        CounterMetricFamily,
+        "Seconds for which a feed has waited, having spent the records or bytes of an hour",
+        ("topic", "partition", "reason"),
     ),
     "xinliu_new_enterprises": (
         CounterMetricFamily,
@@ -168,6 +174,8 @@ def samples(reading: Reading) -> Iterator[Sample]:
             yield "xinliu_quarantined_batches", (topic, str(partition), reason), batches
         case FeedPaused(topic=topic, partition=partition, paused=paused):
             yield "xinliu_feed_paused", (topic, str(partition)), paused
+        case FeedWaited(topic=topic, partition=partition, reason=reason, seconds=seconds):
+            yield "xinliu_feed_waited_seconds", (topic, str(partition), reason), seconds
         case NewEnterprises(topic=topic, partition=partition, enterprises=enterprises):
             yield "xinliu_new_enterprises", (topic, str(partition)), enterprises
         case EnterprisesKnown(enterprises=enterprises):

@@ -115,7 +115,7 @@ class FeedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """Ingest: places where a feed was held, by reason, since the start: batches, and records (new_enterprises)."""
+    """Ingest: places where a feed was held, by reason, since the start: batches, and records beyond a bound."""
 
     topic: str
     partition: int
@@ -130,6 +130,16 @@ class FeedPaused:
     topic: str
     partition: int
     paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedWaited:
+    """Ingest: seconds since the start for which a feed has waited, having spent its `reason` (records, bytes)."""
+
+    topic: str
+    partition: int
+    reason: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +254,7 @@ class Readiness:
 
 
 Reading = (
-    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | NewEnterprises | EnterprisesKnown
+    Consumed | Outcomes | HeldBack | Quarantined | FeedPaused | FeedWaited | NewEnterprises | EnterprisesKnown
     | EventTime | FeedState | TicksWritten | StateSize | InForce | Written | DaysClosed | Unacknowledged | Waiting
     | Learning | ModelsTested | Readiness
 )  # fmt: skip

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from config.credentials import forbidden
 from domain import topics
@@ -91,6 +93,7 @@ class Rest:
     offsets: list[int] = field(init=False)
     known: Run | None = None
     others: dict[int, Receipt | Control] = field(default_factory=dict)
+    _ends: NDArray[np.int64] | None = None  # bytes up to and with each record
 
     def __post_init__(self) -> None:
         self.offsets = self.chunk.offset.tolist()
@@ -105,6 +108,12 @@ class Rest:
     def index(self, offset: int) -> int:
         """Return the index of the first record at or after an offset, or the one after the last."""
         return bisect_left(self.offsets, offset)
+
+    def payload_bytes(self, first: int, until: int) -> int:
+        """Return the bytes of keys, values and headers of the records [first, until)."""
+        if self._ends is None:
+            self._ends = self.chunk.payload_sizes().cumsum()
+        return int(self._ends[until - 1] - (self._ends[first - 1] if first else 0)) if first < until else 0
 
     def skip_to(self, offset: int) -> None:
         """Leave out the records before an offset."""

@@ -1,4 +1,5 @@
-"""Feeds that are held: at a batch that cannot be read, or at an enterprise beyond their bank's quota of new ones.
+"""Feeds that are held: at a batch that cannot be read, at an enterprise beyond their bank's quota of new ones, or at a
+record that is refused beyond what an hour may be.
 
 Each such place is kept once in `quarantine.v1`, then its feed is paused (or, with a setting, goes on after a batch).
 A paused feed goes on when an operator's control record says so. Only one worker is assigned `control.v1`, so each
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -102,17 +104,12 @@ class Decisions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeyondQuota:
-    """The record at which a feed is held: it is of one enterprise more than the bank may bring on a day.
-
-    day: a day number. brought: how many it has brought on that.
-    """
+class HeldRecord:
+    """The record at which a feed is held. raw: its value."""
 
     offset: int
-    day: int
-    brought: int
     raw: bytes
-    reason: ClassVar = "new_enterprises"
+    reason: ClassVar[str]
 
     @property
     def next_offset(self) -> int:
@@ -125,12 +122,42 @@ class BeyondQuota:
         return int(google_crc32c.value(self.raw))
 
     @property
+    @abstractmethod
+    def detail(self) -> str:
+        """A sentence for the operator."""
+
+    def __str__(self) -> str:
+        return f"at offset {self.offset}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeyondQuota(HeldRecord):
+    """It is of one enterprise more than the bank may bring on a day.
+
+    day: a day number. brought: how many it has brought on that.
+    """
+
+    day: int
+    brought: int
+    reason: ClassVar = "new_enterprises"
+
+    @property
     def detail(self) -> str:
         """A sentence for the operator."""
         return f"one more new enterprise, after {self.brought:,} on {date_of(self.day)}"
 
-    def __str__(self) -> str:
-        return f"at offset {self.offset}: {self.detail}"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeyondRefused(HeldRecord):
+    """It would be one dead letter more than the feed may bring in an hour. an_hour: how many that are."""
+
+    an_hour: int
+    reason: ClassVar = "refused_records"
+
+    @property
+    def detail(self) -> str:
+        """A sentence for the operator."""
+        return f"one more refused record, beyond {self.an_hour:,} an hour; dlq.v1 holds those before it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +166,7 @@ class _Paused:
 
     offset: int
     next_offset: int | None
-    unsent: UnreadableBatch | BeyondQuota | None
+    unsent: UnreadableBatch | HeldRecord | None
 
 
 class Quarantine:
@@ -173,7 +200,7 @@ class Quarantine:
         if self._decisions is not None:
             await asyncio.to_thread(self._decisions.close)
 
-    def pause(self, tp: TP, at: UnreadableBatch | BeyondQuota) -> None:
+    def pause(self, tp: TP, at: UnreadableBatch | HeldRecord) -> None:
         """Pause a feed."""
         log.error("feed %s[%d] is paused: %s", tp.topic, tp.partition, at)
         next_offset = None
@@ -181,12 +208,46 @@ class Quarantine:
             next_offset = at.next_offset
         self._paused[tp] = _Paused(at.offset, next_offset, at)
 
+    def has_read(self) -> bool:
+        """Return whether the content of the topic is known.
+
+        It is read in the background, and again where that fails.
+        """
+        if self._kept is None and self._reading is None:
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read))
+        if self._reading is not None and self._reading.done():
+            task, self._reading, is_old, self._is_old = self._reading, None, self._is_old, False
+            try:
+                kept = task.result()
+                self._kept = None if is_old else kept
+            except (KafkaException, ArtefactMissing, ReadTimeout) as error:
+                log.warning("held feeds are not yet in quarantine.v1, to be tried again: %s", error)
+        return self._kept is not None
+
+    def refusable(self, tp: TP, offsets: Sequence[int]) -> int:
+        """Return how many of these offsets are before the first at which the feed is held for its refused records.
+
+        So a restart, whose allowance is full, does not pass a place that no operator has resumed. The content of the
+        topic must be known.
+        """
+        assert self._kept is not None
+        assert self._decisions is not None
+        places = [(*tp, offset) for offset in offsets]
+        held = (
+            i
+            for i, place in enumerate(places)
+            if (kept := self._kept.get(place)) is not None
+            and kept.reason == BeyondRefused.reason
+            and place not in self._decisions.resumes
+        )
+        return next(held, len(places))
+
     def granted(self, topic: str, day: int) -> int | None:
         """Return how many new enterprises a feed may bring on a day; None while that is to be read.
 
         A quota, and for each place of that day where operators have resumed the feed, a quota from there on.
         """
-        if not self._has_read():
+        if not self.has_read():
             return None
         assert self._kept is not None
         assert self._decisions is not None
@@ -200,7 +261,7 @@ class Quarantine:
 
         Waits for nothing.
         """
-        if not self._paused or not self._has_read():
+        if not self._paused or not self.has_read():
             return {}
         assert self._decisions is not None  # it comes with what was read
         resumed, goes_on = self._decisions.poll(), {}
@@ -217,22 +278,6 @@ class Quarantine:
                 del self._paused[tp]
         return goes_on
 
-    def _has_read(self) -> bool:
-        """Return whether the content of the topic is known.
-
-        It is read in the background, and again where that fails.
-        """
-        if self._kept is None and self._reading is None:
-            self._reading = asyncio.create_task(asyncio.to_thread(self._read))
-        if self._reading is not None and self._reading.done():
-            task, self._reading, is_old, self._is_old = self._reading, None, self._is_old, False
-            try:
-                kept = task.result()
-                self._kept = None if is_old else kept
-            except (KafkaException, ArtefactMissing, ReadTimeout) as error:
-                log.warning("held feeds are not yet in quarantine.v1, to be tried again: %s", error)
-        return self._kept is not None
-
     def _read(self) -> dict[Place, QuarantinedBatch]:
         if self._decisions is None:
             self._decisions = Decisions(self._settings)
@@ -241,7 +286,7 @@ class Quarantine:
         self._decisions.catch_up()
         return found
 
-    def _keep(self, outbox: MarkedOutbox, tp: TP, at: UnreadableBatch | BeyondQuota) -> None:
+    def _keep(self, outbox: MarkedOutbox, tp: TP, at: UnreadableBatch | HeldRecord) -> None:
         """Send the place to the topic, after its feed's earlier outputs.
 
         Nothing is committed past it until it is acknowledged.
@@ -261,9 +306,10 @@ def _place_of(batch: QuarantinedBatch) -> Place:
     return batch.topic, batch.partition, batch.offset
 
 
-def _record_of(tp: TP, at: UnreadableBatch | BeyondQuota, bytes_max: int, sealer: Sealer) -> QuarantinedBatch:
+def _record_of(tp: TP, at: UnreadableBatch | HeldRecord, bytes_max: int, sealer: Sealer) -> QuarantinedBatch:
     beyond = at if isinstance(at, BeyondQuota) else None
     kept, place = at.raw[:bytes_max], place_of(tp.topic, tp.partition, at.offset)
+    is_kept = not isinstance(at, BeyondRefused) and not forbidden().seen_in(kept)
     return QuarantinedBatch(
         topic=tp.topic,
         partition=tp.partition,
@@ -273,7 +319,7 @@ def _record_of(tp: TP, at: UnreadableBatch | BeyondQuota, bytes_max: int, sealer
         detail=at.detail[:500],
         batch_bytes=len(at.raw),
         batch_crc32c=at.crc,
-        sealed=None if forbidden().seen_in(kept) else sealer.seal(kept, place),
+        sealed=sealer.seal(kept, place) if is_kept else None,
         day=None if beyond is None else beyond.day,
         new_enterprises=None if beyond is None else beyond.brought,
     )

@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from config.settings import Settings
 from domain import topics
@@ -32,6 +33,7 @@ from sinks.kafka import LINGER_MS_MAX, MarkedOutbox
 from sinks.telemetry import (
     EnterprisesKnown,
     FeedPaused,
+    FeedWaited,
     HeldBack,
     NewEnterprises,
     Outcomes,
@@ -42,13 +44,14 @@ from sinks.telemetry import (
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.ingest import token_key
 from streams.ingest.alignment import Alignment
+from streams.ingest.allowance import Allowance, Paced
 from streams.ingest.end_offset_probe import NOTHING_MS
 from streams.ingest.end_offsets import EndOffsetRequest
 from streams.ingest.enterprises import EnterpriseReader, Enterprises
 from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
-from streams.ingest.forwarding import NO_TIME_MS, Forwarder, Later, Next, Outcome, Rest
+from streams.ingest.forwarding import NO_TIME_MS, Forwarder, Later, Next, Outcome, Refused, Rest
 from streams.ingest.late_admission import admitted
-from streams.ingest.quarantine import BeyondQuota, Quarantine
+from streams.ingest.quarantine import BeyondQuota, BeyondRefused, Quarantine
 from streams.ingest.ticks import Ticks
 from streams.ingest.tokens import Tokens
 from streams.seal import load_sealer
@@ -75,10 +78,13 @@ class _Input:
     validator: Validator
     bank_id: str | None
     aligned: bool
+    allowance: Allowance | None  # of a bank
     position: int | None = None  # next offset to apply
     held: deque[Rest] = field(default_factory=deque)
     unreadable: UnreadableBatch | None = None  # what comes after what is held
-    beyond_quota: BeyondQuota | None = None  # what is held begins with it, and nobody knows yet what is granted
+    beyond_quota: BeyondQuota | BeyondRefused | None = None  # what is held begins with it; not yet settled
+    waits: Paced | Literal["holds"] | None = None  # for which allowance, or until it is known where feeds are held
+    waits_since_s: float = 0.0
     day_end_ms: int = NOTHING_MS  # of the day of the newest event
     newest_ms: int | None = None  # event time of the newest event
 
@@ -102,6 +108,7 @@ class Ingest(Role):
         self._quarantine = Quarantine(settings, sealer)
         self._enterprises = Enterprises(settings.ingest)
         self._new_enterprises: Counter[TP] = Counter()
+        self._waited_s: defaultdict[tuple[TP, str], float] = defaultdict(float)  # for an allowance
         self._rewinds: dict[TP, int] = {}  # offsets where feeds go on, until the worker asks
         self._ticks: Ticks | None = None  # where this worker writes them
         self._inputs: dict[TP, _Input] = {}
@@ -217,6 +224,7 @@ class Ingest(Role):
         if not self._is_assigned:
             return
         await self._exchange_progress()
+        self._end_waits()
         await self._release()
         self._settle()
         now_s = self._clock()
@@ -248,6 +256,8 @@ class Ingest(Role):
             yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
         for tp, enterprises in self._new_enterprises.items():
             yield NewEnterprises(topic=tp.topic, partition=tp.partition, enterprises=enterprises)
+        for (tp, reason), seconds in self._waited_s.items():
+            yield FeedWaited(topic=tp.topic, partition=tp.partition, reason=reason, seconds=seconds)
         yield EnterprisesKnown(enterprises=len(self._enterprises))
         for (topic, partition, reason), batches in self._quarantine.counts.items():
             yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
@@ -278,7 +288,13 @@ class Ingest(Role):
             forbidden=self._forwarder.forbidden,
             future_tolerance_ms=self._settings.ingest.future_tolerance_ms,
         )
-        return _Input(tp=tp, validator=validator, bank_id=source.bank_id, aligned=source.writer in ("bank", "gateway"))
+        return _Input(
+            tp=tp,
+            validator=validator,
+            bank_id=source.bank_id,
+            aligned=source.writer in ("bank", "gateway"),
+            allowance=None if source.bank_id is None else Allowance(self._settings.ingest, self._clock()),
+        )
 
     async def _exchange_progress(self) -> None:
         """Poll the progress of the others' feeds and the end offsets of all.
@@ -347,14 +363,17 @@ class Ingest(Role):
         for tp, offset in self._quarantine.settle(self._out).items():
             self._go_on(self._inputs[tp], offset)
 
-    def _settle_quota(self, one: _Input, at: BeyondQuota) -> None:
+    def _settle_quota(self, one: _Input, at: BeyondQuota | BeyondRefused) -> None:
         """Let a feed go on where operators have granted more than it has brought, else pause it."""
         assert one.bank_id is not None
-        granted = self._quarantine.granted(one.tp.topic, at.day)
-        if granted is None:
-            return
+        may_go_on = False
+        if isinstance(at, BeyondQuota):
+            granted = self._quarantine.granted(one.tp.topic, at.day)
+            if granted is None:
+                return
+            may_go_on = self._enterprises.grant(one.bank_id, at.day, granted)
         one.beyond_quota = None
-        if self._enterprises.grant(one.bank_id, at.day, granted):
+        if may_go_on:
             self._alignment.resume(one.tp, at.offset, held=True)
         else:
             self._alignment.pause(one.tp, at.offset)
@@ -363,6 +382,8 @@ class Ingest(Role):
     def _go_on(self, one: _Input, offset: int) -> None:
         """Let a paused feed go on at an offset, with what is held of it or, beyond that, by a rewind."""
         one.position, held = offset, sum(map(len, one.held))
+        if one.allowance is not None:
+            one.allowance.grant()
         while one.held and one.held[0].chunk.next_offset <= offset:
             one.held.popleft()
         if one.held:
@@ -373,6 +394,32 @@ class Ingest(Role):
             self._forwarder.count(one.tp, "skipped", skipped)
         self._alignment.resume(one.tp, offset, held=bool(one.held))
 
+    def _is_spent(self, one: _Input) -> bool:
+        """Return whether a feed has spent its allowance of records or bytes; then it waits."""
+        spent = None if one.allowance is None else one.allowance.spent(self._clock())
+        if spent is not None:
+            log.warning("feed %s[%d] waits: it has spent its %s of an hour", *one.tp, spent)
+            one.waits, one.waits_since_s = spent, self._clock()
+        return spent is not None
+
+    def _end_waits(self) -> None:
+        """Let feeds go on that wait for nothing any more."""
+        now_s = self._clock()
+        for tp, one in self._inputs.items():
+            if one.waits is None or one.allowance is None:
+                continue
+            if one.waits == "holds":
+                is_over = self._quarantine.has_read()
+            else:
+                is_over = one.allowance.has_refilled(now_s)
+                self._waited_s[tp, one.waits] += now_s - one.waits_since_s
+                one.waits_since_s = now_s
+                if is_over:
+                    log.warning("feed %s[%d] goes on: a minute's worth of its %s is there", *tp, one.waits)
+            if is_over:
+                one.waits = None
+                self._alignment.resume(tp, one.held[0].offset(one.held[0].first), held=True)
+
     async def _run(self, one: _Input, rest: Rest) -> bool:
         """Apply the rest of a chunk.
 
@@ -380,11 +427,17 @@ class Ingest(Role):
         """
         limit_ms = self._alignment.run(one.tp, rest.offset(rest.first)) if one.aligned else None
         while rest:
-            found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
-            is_applied = found is None or await self._apply_one(one, rest, found, limit_ms)
-            if one.beyond_quota is not None:
-                self._alignment.wait(one.tp, one.beyond_quota.offset)
-            if one.beyond_quota is not None or not is_applied:
+            is_applied = True
+            if not self._is_spent(one):
+                first = rest.first
+                found = self._forward(one, rest, min(one.day_end_ms - 1, NEVER_MS if limit_ms is None else limit_ms))
+                is_applied = found is None or await self._apply_one(one, rest, found, limit_ms)
+                if one.allowance is not None:
+                    one.allowance.take(rest.first - first, rest.payload_bytes(first, rest.first))
+            has_to_wait = one.waits is not None or one.beyond_quota is not None
+            if has_to_wait:
+                self._alignment.wait(one.tp, rest.offset(rest.first))
+            if has_to_wait or not is_applied:
                 one.held.appendleft(rest)
                 return False
             if rest.first % RECORDS_AT_ONCE == 0:
@@ -403,12 +456,16 @@ class Ingest(Role):
         """
         until = rest.first + RECORDS_AT_ONCE - rest.first % RECORDS_AT_ONCE
         run, after = self._forwarder.run(one.validator, rest, until, last_ms)
+        if run.refused and (count := self._refusable(one, rest, run.refused)) < len(run.refused):
+            run, after = self._forwarder.run(one.validator, rest, rest.index(run.refused[count].offset), last_ms)
         if run.records and (count := self._admit_new(one, rest, run.records, run.offsets)) < len(run.records):
             run, after = self._forwarder.run(one.validator, rest, rest.index(run.offsets[count]), last_ms)
         if run.until > rest.first:
             first, last = rest.offsets[rest.first], rest.offsets[run.until - 1]
             if run.refused:
                 self._forwarder.dead_letter(self._out, one.tp, run.refused, first)
+                if one.allowance is not None:
+                    one.allowance.refuse(refused.letter for refused in run.refused)
             if run.records:
                 if one.aligned:
                     self._alignment.reach_all(one.tp, run.offsets, run.times_ms)
@@ -478,6 +535,26 @@ class Ingest(Role):
             brought = self._enterprises.brought(one.bank_id, beyond)
             raw = rest.chunk.value(rest.index(offsets[count])) or b""
             one.beyond_quota = BeyondQuota(offset=offsets[count], day=beyond, brought=brought, raw=raw)
+            one.waits = None  # for what comes after that record
+        return count
+
+    def _refusable(self, one: _Input, rest: Rest, refused: Sequence[Refused]) -> int:
+        """Return how many of the next dead letters a feed may bring; it is held before the one after them.
+
+        It waits before the first until it is known where feeds are held.
+        """
+        letters = (each.letter for each in refused)
+        count = None if one.allowance is None else one.allowance.refusable(letters, self._clock())
+        if count is None:
+            return len(refused)
+        if not self._quarantine.has_read():
+            one.waits = "holds"
+            return 0
+        count = self._quarantine.refusable(one.tp, [each.offset for each in refused[:count]])
+        if count < len(refused):
+            offset, an_hour = refused[count].offset, self._settings.ingest.feed_refused_per_hour_max
+            raw = rest.chunk.value(rest.index(offset)) or b""
+            one.beyond_quota = BeyondRefused(offset=offset, an_hour=an_hour, raw=raw)
         return count
 
     async def _write_control(self, tp: TP, offset: int, control: Control) -> None:

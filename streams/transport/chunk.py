@@ -78,8 +78,12 @@ class Chunk:
     @property
     def payload_bytes(self) -> int:
         """Bytes of the keys, values and headers of its records."""
-        spans = (self.key_start, self.key_end), (self.value_start, self.value_end), (self.header_start, self.header_end)
-        return sum(int(ends.sum() - starts.sum()) for starts, ends in spans)
+        return int(self.payload_sizes().sum())
+
+    def payload_sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of key, value and headers of each record."""
+        keys, values = self.key_end - self.key_start, self.value_end - self.value_start
+        return keys + values + (self.header_end - self.header_start)
 
     def key(self, i: int) -> bytes | None:
         """Return the key of record i."""

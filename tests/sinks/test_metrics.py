@@ -24,6 +24,7 @@ from sinks.telemetry import (
     EventTime,
     FeedPaused,
     FeedState,
+    FeedWaited,
     Flushed,
     HeldBack,
     InForce,
@@ -51,6 +52,7 @@ READINGS: tuple[Reading, ...] = (
     HeldBack(topic="events.v1", partition=3, records=4),
     Quarantined(topic="bank.a.events.v1", partition=0, reason="checksum", batches=2),
     FeedPaused(topic="bank.a.events.v1", partition=0, paused=True),
+    FeedWaited(topic="bank.a.events.v1", partition=0, reason="bytes", seconds=2.5),
     NewEnterprises(topic="bank.a.events.v1", partition=0, enterprises=12),
     EnterprisesKnown(enterprises=1_000_000),
     EventTime(partition=3, up_to_ms=1_700_000_000_500),
@@ -118,6 +120,7 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     of_a = {"topic": "bank.a.events.v1", "partition": "0"}
     assert value(metrics, "xinliu_quarantined_batches_total", **of_a, reason="checksum") == 2
     assert value(metrics, "xinliu_feed_paused", **of_a) == 1
+    assert value(metrics, "xinliu_feed_waited_seconds_total", **of_a, reason="bytes") == 2.5
     assert value(metrics, "xinliu_event_time_seconds", partition="3") == 1_700_000_000.5
     assert value(metrics, "xinliu_in_force_partitions", model_id="m", rules_id="r", engine_version="v") == 2
     assert value(metrics, "xinliu_alerts_total", severity="red", state="raised") == 3

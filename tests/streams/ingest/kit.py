@@ -84,7 +84,7 @@ def send_all(bootstrap: str, records: Iterable[tuple[str, bytes | None, Sequence
 
 
 _WORKER = """
-import logging, sys, msgspec
+import logging, os, sys, time, msgspec
 from config.settings import Settings
 from streams.ingest.role import Ingest
 from streams.transport import TransportOptions
@@ -99,16 +99,23 @@ options = WorkerOptions(
         unpacked_bytes_max=settings.kafka.unpacked_bytes_max, batch_bytes_max=settings.ingest.batch_bytes_max
     ),
 )
-sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
+def clock():
+    return time.monotonic() + (os.stat(sys.argv[2]).st_size if len(sys.argv) > 2 else 0)
+role = Ingest(settings, clock=clock)
+sys.exit(run_worker(role, broker=settings.kafka.bootstrap, app_id="test-ingest", options=options))
 """
 
 
 @contextmanager
-def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An ingest worker in a process of its own; ended, and its log shown, at the end."""
+def worker(settings: Settings, log: Path, clock: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """An ingest worker in a process of its own; ended, and its log shown, at the end.
+
+    clock: a file; the role's clock is ahead by as many seconds as it has bytes.
+    """
+    ahead = [] if clock is None else [str(clock)]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, msgspec.json.encode(settings).decode()], stdout=file, stderr=file
+            [sys.executable, "-c", _WORKER, msgspec.json.encode(settings).decode(), *ahead], stdout=file, stderr=file
         )
     try:
         yield process

@@ -15,7 +15,7 @@ import sinks.kafka
 from domain.calendar import DAY_MS
 from domain.events import Tick
 from sinks import log_reader
-from streams.ingest import role, tick_writer
+from streams.ingest import allowance, role, tick_writer
 from streams.ingest.alignment import Alignment
 from streams.ingest.end_offset_probe import NOTHING_MS, EndOffsetProbe
 from streams.ingest.feed_progress import FeedProgressPublisher
@@ -29,20 +29,24 @@ STEPS = 1_500
 
 @pytest.fixture
 def make_world(tmp_path, monkeypatch):
-    """`make_world(seed)`: two or three processes, three to five banks in step or up to eleven days apart."""
+    """`make_world(seed)`: two or three processes, three to five banks in step or up to eleven days apart.
+
+    More arguments are settings of `[ingest]`.
+    """
     settings = settings_for("simulated", tmp_path)
     settings = msgspec.structs.replace(settings, kafka=msgspec.structs.replace(settings.kafka, log_partitions=1))
     monkeypatch.setattr(role, "check_topics", lambda *_: None)
     worlds = []
 
-    def make(seed):
+    def make(seed, **ingest):
+        changed = msgspec.structs.replace(settings, ingest=msgspec.structs.replace(settings.ingest, **ingest))
         rng = random.Random(seed)
         kafka = SimKafka(rng)
         monkeypatch.setattr(sinks.kafka, "Sender", kafka.sender)
         monkeypatch.setattr(tick_writer, "AIOKafkaProducer", kafka.transactional)
         monkeypatch.setattr(log_reader, "Consumer", kafka.consumer)
         banks, processes, ahead_days = rng.randint(3, 5), rng.randint(2, 3), rng.choice((1, 1, 4, 11))
-        worlds.append(World(settings, kafka, banks=banks, processes=processes, ahead_days=ahead_days))
+        worlds.append(World(changed, kafka, banks=banks, processes=processes, ahead_days=ahead_days))
         return worlds[-1]
 
     yield make
@@ -79,10 +83,10 @@ def walk(world):
     return found_ms / DAY_MS
 
 
-def walks(make_world, seeds):
+def walks(make_world, seeds, **ingest):
     happened, most_days = Counter(), 0.0
     for seed in seeds:
-        world = make_world(seed)
+        world = make_world(seed, **ingest)
         try:
             most_days = max(most_days, walk(world))
         except AssertionError as error:
@@ -95,6 +99,18 @@ def walks(make_world, seeds):
 def test_fault_22_23_42_no_record_is_further_behind_than_the_bound(make_world, seed, fault):
     injected, observed = walks(make_world, range(seed, seed + 24))
     fault(injected=injected, observed=observed)
+
+
+@pytest.mark.parametrize(("name", "an_hour"), [("records", 20), ("bytes", 5_000)])
+def test_feeds_that_wait_for_their_allowance_lose_nothing_and_count_as_behind(
+    name, an_hour, make_world, monkeypatch, caplog, seed
+):
+    """With an hour of ten seconds, the same laws hold as without."""
+    monkeypatch.setattr(allowance, "HOUR_S", 10)
+    walks(make_world, range(seed, seed + 8), **{f"feed_{name}_per_hour_max": an_hour})
+    said = [one.getMessage() for one in caplog.records]
+    for what in (f"waits: it has spent its {name} of an hour", f"goes on: a minute's worth of its {name} is there"):
+        assert sum(what in text for text in said) > 8, what
 
 
 @pytest.mark.soak

@@ -283,7 +283,11 @@ class World:
         self.happened["expelled"] += 1
 
     def _replace(self, one: Process) -> None:
-        self.group.replace(one, self._start(), one.positions)
+        new = self._start()
+        if one not in self.group.members:  # expelled while the new one stood still in a call
+            self.group.join(new)
+            return
+        self.group.replace(one, new, one.positions)
         self.happened["started again in its place"] += 1
 
     # What a process does, as streams.worker.worker has it
