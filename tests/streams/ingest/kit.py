@@ -104,11 +104,14 @@ sys.exit(run_worker(Ingest(settings), broker=settings.kafka.bootstrap, app_id="t
 
 
 @contextmanager
-def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An ingest worker in a process of its own; ended, and its log shown, at the end."""
+def worker(settings: Settings, log: Path, before: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """An ingest worker in a process of its own; ended, and its log shown, at the end.
+
+    before: code that it runs first.
+    """
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, msgspec.json.encode(settings).decode()], stdout=file, stderr=file
+            [sys.executable, "-c", before + _WORKER, msgspec.json.encode(settings).decode()], stdout=file, stderr=file
         )
     try:
         yield process
