@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cli.words import complain, reason_of, say
 from config.settings import Settings
-from domain.events import Control
+from domain.events import LEARN, Control
 from domain.printable import printable
 from streams import control_log
 
@@ -40,7 +40,7 @@ def signed(args: argparse.Namespace) -> tuple[str, str]:
     Raise NotDecided where they are missing, too long, or learn's own.
     """
     by = _given(args.by, "--by", say("谁决定的？", "Who decides this? "), BY_CHARS_MAX)
-    if by == control_log.LEARN:
+    if by == LEARN:
         raise NotDecided(say(f"--by {by}：这是学习进程自己的署名", f"--by {by}: this is how learn signs"))
     reason = _given(args.reason, "--reason", say("为什么？", "Why? "), REASON_CHARS_MAX)
     return by, reason

@@ -12,6 +12,7 @@ from domain.ids import BankIdText, CaseIdText, DayText, EnterpriseIdText, EventI
 from domain.money import AmountMinor, BalanceMinor, MoneyMinor
 
 SCHEMA = "xinliu.event/1"
+LEARN = "learn"  # signs what is decided by learn alone, without an operator
 EVENT_BYTES_MAX = 64 * 1024
 HEADERS_BYTES_MAX = 64 * 1024  # all headers of a record together, in the bytes of Kafka's record format
 FINGERPRINT_DIGITS = 16
@@ -221,7 +222,7 @@ class Tick(_Tagged, frozen=True, kw_only=True, tag="tick"):
 
 
 class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
-    """A control record of an operator (or of learn), copied by ingest to every partition: a barrier.
+    """A control record of an operator (or of learn, by ingest), copied by ingest to every partition: a barrier.
 
     `artefact_id` with `artefact` activates a content-addressed artefact from this record on. `topic`, `partition` and
     `offset` name the unreadable batch at which a feed is paused: `feed_resume` has it fetched again, `feed_skip` has
@@ -251,9 +252,22 @@ class Control(_Tagged, frozen=True, kw_only=True, tag="control"):
     principal: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
     @property
+    def is_of_learn(self) -> bool:
+        """Whether it is learn's word: ingest has written it, which writes for nobody else.
+
+        Learn wrote by itself once. What another principal signs as learn is not learn's.
+        """
+        return self.by == LEARN and self.principal in (None, "ingest", LEARN)
+
+    @property
     def author(self) -> str:
-        """The principal that wrote it, and whom it names; the latter alone where brokers ask for none."""
-        return self.by if self.principal in (None, self.by) else f"{self.principal} ({self.by})"
+        """The principal that wrote it, and whom it names.
+
+        The latter alone where brokers ask for no principal, and of what ingest has written for learn.
+        """
+        if self.is_of_learn or self.principal in (None, self.by):
+            return self.by
+        return f"{self.principal} ({self.by})"
 
 
 class Derived(_Tagged, frozen=True, kw_only=True, tag="derived"):

@@ -7,11 +7,11 @@ and drop repeats; in a bank's topic `seq` orders the revisions of one alert, or 
 other banks were told. They are its last two fields, where replay/lines.py finds them.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from domain.events import Disposition, FiveClass, GuaranteeType
+from domain.events import Disposition, FiveClass, GuaranteeType, Offset
 
 # Present, and true, only where the value rests on business days of a year whose holidays are not published yet
 # (docs/adr/0015-a-provisional-calendar.md). This is not the status "provisional".
@@ -507,3 +507,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
 
 
 ModelMessage = MonthReport | Candidate
+
+
+class ActivationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`model.request.v1`, keyed by model_id: learn asks ingest to bring a candidate into force."""
+
+    model_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    decided_offset: Offset  # after the last decision on models in `control.v1` that learn knew of; 0: it knew of none

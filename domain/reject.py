@@ -42,6 +42,12 @@ class Reason(StrEnum):
     CASE_FINISHED = "case_finished"  # on a case that is closed
     CASE_OUT_OF_ORDER = "case_out_of_order"  # that does not follow from the case's state
     CASE_BY_MAKER = "case_by_maker"  # a review by who submitted it
+    ACTIVATION_OFF = "activation_off"  # learn asks, and a person has to accept (this and the next five: by ingest)
+    MODEL_UNKNOWN = "model_unknown"  # it is no candidate of learn's that is published
+    MODEL_HELD = "model_held"  # the guard holds it, or this engine cannot score with it
+    MODEL_PAUSED = "model_paused"  # an operator went back to an earlier model
+    MODEL_OVERTAKEN = "model_overtaken"  # by a newer candidate, or a decision on models that learn did not know of
+    MODEL_TOO_SOON = "model_too_soon"  # after the last switch
     LATE = "late"  # older than the allowed lateness (found by score)
 
 

@@ -20,6 +20,7 @@ ARTEFACT = "artefact.v1"
 MODEL = "model.v1"
 LEARN = "learn.v1"
 MODEL_REPORT = "model.report.v1"
+MODEL_REQUEST = "model.request.v1"
 AUDIT = "audit.v1"
 
 

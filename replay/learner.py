@@ -27,7 +27,6 @@ from replay.log_file import LogFile
 from replay.partition_run import ColumnConsumer, Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from sinks.batch import Records
-from streams.control_log import is_of_learn
 from streams.learn.learner import Learned as Made
 from streams.learn.learner import Learner
 from streams.learn.month_closes import MonthCloses
@@ -317,7 +316,7 @@ def _is_of_learn(artefacts: Mapping[str, bytes], control: Control) -> bool:
         return False
     body = artefacts.get(control.artefact_id or "", b"{}")
     try:
-        return is_of_learn(control) or bool(msgspec.json.decode(body, type=_Trained).log_offsets)
+        return control.is_of_learn or bool(msgspec.json.decode(body, type=_Trained).log_offsets)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False  # score refuses it by name
 

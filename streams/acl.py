@@ -32,7 +32,6 @@ from streams.topics import POLL_S, TIMEOUT_S, admin_client, table
 
 SCRAM_ITERATIONS = 8_192
 EVERY_HOST = EVERYBODY = "*"
-_WHEN_AUTO = " when auto"  # of parties
 _BANK = "bank."  # of principals, also of banks that have left
 KINDS: Mapping[str, ResourceType] = {
     "topic": ResourceType.TOPIC,
@@ -214,8 +213,7 @@ def _rules(settings: Settings) -> Iterator[Rule]:
         for row in table()[f"{kind.replace('-', '_')}s"]:
             for right in ("writers", "readers", "members", "watchers"):
                 for party in row.get(right, ()):
-                    if not party.endswith(_WHEN_AUTO) or settings.learn.activation == "auto":
-                        yield from _of_row(kind, row["name"], right, party.removesuffix(_WHEN_AUTO), settings)
+                    yield from _of_row(kind, row["name"], right, party, settings)
 
 
 def _of_row(kind: str, name: str, right: str, party: str, settings: Settings) -> Iterator[Rule]:

@@ -17,7 +17,6 @@ from sinks.artefacts import records
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 
-LEARN = "learn"  # signs what learn decides by itself, and is the name of its principal
 READ_S_MAX = 30.0
 HEADERS = [("schema", SCHEMA.encode())]
 ArtefactKind = Literal["model", "rules", "catalogue", "calendar", "peer", "lists", "fx"]
@@ -98,11 +97,6 @@ def write(settings: Settings, control: Control) -> None:
     outbox = Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka))
     outbox.send(topics.CONTROL, value_of(control, settings.kafka), headers=HEADERS)
     outbox.drain()
-
-
-def is_of_learn(control: Control) -> bool:
-    """Return whether learn has written a record: one of another principal that calls itself learn is not its own."""
-    return control.by == LEARN and control.principal in (None, LEARN)
 
 
 def value_of(control: Control, kafka: KafkaSettings) -> bytes:

@@ -7,7 +7,7 @@ what was decided on `control.v1`. Learn and the operators' commands read it alik
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,7 +24,7 @@ from domain.events import Control
 from domain.outputs import Candidate, ModelMessage, MonthReport
 from sinks.artefacts import messages
 from sinks.client import client_settings
-from streams.control_log import READ_S_MAX, control_of, is_of_learn
+from streams.control_log import READ_S_MAX, control_of
 
 log = logging.getLogger(__name__)
 _report: Callable[[bytes], ModelMessage] = msgspec.json.Decoder(ModelMessage).decode
@@ -101,6 +101,11 @@ class ModelHistory:
         return self._standing.paused_by
 
     @property
+    def decided_offset(self) -> int:
+        """Offset on `control.v1` after the last decision on models; 0: there is none."""
+        return self.said[-1].offset + 1 if self.said else 0
+
+    @property
     def switches(self) -> tuple[Switch, ...]:
         """Every change of the model in force, in order."""
         return tuple(self._standing.switches)
@@ -161,13 +166,13 @@ class ModelHistory:
             found.was_refused = True  # score refuses it too, and the one before stays
             return
         if model_id == before_id:
-            if found.was_refused and not is_of_learn(said.control):  # goes back from what an earlier engine scored with
+            if found.was_refused and not said.control.is_of_learn:  # goes back from what an earlier engine scored with
                 found.paused_by, found.was_refused = said, False
             return
         is_packaged = snapshot.prior and snapshot.parent_id is None and len(found.chain) > 1  # with an earlier engine
         if goes_back := model_id in found.chain or is_packaged:
             found.chain = found.chain[: found.chain.index(model_id)] if model_id in found.chain else []
-            if not is_of_learn(said.control):
+            if not said.control.is_of_learn:
                 found.paused_by = said
         found.chain.append(model_id)
         found.was_refused = False
@@ -184,7 +189,7 @@ class ModelHistory:
 
     def _day_of(self, said: Decision) -> int | None:
         """Return how far events were when it was said: by the candidates that there were then."""
-        if is_of_learn(said.control) and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
+        if said.control.is_of_learn and (own := self.candidates.get(said.control.artefact_id or "")) is not None:
             return own.day
         return max((made.day for made in self.candidates.values() if made.at_ms <= said.at_ms), default=None)
 
@@ -202,12 +207,18 @@ class _Standing:
     switches: list[Switch] = field(default_factory=list)
 
 
-def read_history(kafka: KafkaSettings, timeout_s: float = READ_S_MAX) -> ModelHistory:
-    """Return the history up to the topics' present ends. Raise ArtefactMissing where one does not answer."""
+def read_history(
+    kafka: KafkaSettings, timeout_s: float = READ_S_MAX, *, only: Collection[str] | None = None
+) -> ModelHistory:
+    """Return the history up to the topics' present ends. Raise ArtefactMissing where one does not answer.
+
+    only: of models that were never activated, those of these ids alone; all where it is not given.
+    """
     client = client_settings(kafka)
-    models, damaged = _models(kafka, timeout_s, client)
     candidates, months = _reports(kafka, timeout_s, client)
     said = read_said(kafka, timeout_s, client)
+    wanted = None if only is None else {*only, *(one.control.artefact_id for one in said)}
+    models, damaged = _models(kafka, timeout_s, client, wanted)
     return ModelHistory(models=models, damaged=damaged, candidates=candidates, months=months, said=said)
 
 
@@ -224,11 +235,13 @@ def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any])
 
 
 def _models(
-    kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]
+    kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any], wanted: Collection[str | None] | None
 ) -> tuple[dict[str, bytes], frozenset[str]]:
     found, damaged = dict[str, bytes](), set[str]()
     for message in messages(kafka.bootstrap, topics.MODEL, timeout_s, client):
         name, body = (message.key() or b"").decode(errors="replace"), message.value() or b""
+        if wanted is not None and name not in wanted:
+            continue
         if content_id(body) == name:
             found[name] = body
         else:

@@ -30,7 +30,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
         outputs.FeedHealth, outputs.FeedProgress, outputs.FeedQuestion,
         outputs.MonthReport, outputs.ModelMetrics, outputs.Figure, outputs.ProbabilityBin, outputs.ModelDifference,
         outputs.GradeOutcome, outputs.ScoreOutcome,
-        outputs.Candidate, outputs.HeldReason,
+        outputs.Candidate, outputs.HeldReason, outputs.ActivationRequest,
         Snapshot, Calibration, Reference, RulesArtefact, Emission, SignalRow,
         CaseTable, Cutoffs, Finding, StandsAlone, Budget, Deadlines, Deadline,
     )

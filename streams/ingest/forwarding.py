@@ -199,7 +199,7 @@ class Forwarder:
 
     def _judged(self, validator: Validator, row: Row, is_harmless: bool) -> Accepted | Refusal:
         found = headers_fault(len(row.headers)) or validator.accept(
-            row.value, _schema(row.headers), row.timestamp_ms, is_harmless=is_harmless
+            row.value, schema_of(row.headers), row.timestamp_ms, is_harmless=is_harmless
         )
         return self._refusal(row, found, is_harmless) if isinstance(found, Rejected) else found
 
@@ -254,7 +254,7 @@ class Forwarder:
 
 
 @cached_by_headers
-def _schema(headers: bytes) -> bytes | None:
+def schema_of(headers: bytes) -> bytes | None:
     """Return the header named `schema`: None where it is absent, empty where it stands twice."""
     found = [value for name, value in read_headers(headers) if name == "schema"]
     return found[0] if len(found) == 1 else b"" if found else None

@@ -8,6 +8,8 @@ Several workers share the banks' topics. Each publishes the progress of its feed
 too far ahead (alignment.py). The owner of `control.v1` writes the ticks of all feeds: it knows its own records as it
 sends them, and others' records once `feed.v1` says that they are in the log (ticks.py). Control records that were there
 when the partition was assigned are in the log before any record of a bank that this worker reads.
+
+Whichever has `model.request.v1` answers learn's requests (model_requests.py).
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ from streams.ingest.enterprises import EnterpriseReader, Enterprises
 from streams.ingest.feed_progress import FeedProgressPublisher, FeedProgressReader
 from streams.ingest.forwarding import NO_TIME_MS, Forwarder, Later, Next, Outcome, Refused, Rest
 from streams.ingest.late_admission import admitted
+from streams.ingest.model_requests import REQUESTS, ModelRequests
 from streams.ingest.quarantine import BeyondQuota, BeyondRefused, Quarantine
 from streams.ingest.ticks import Ticks
 from streams.ingest.tokens import Tokens
@@ -96,7 +99,7 @@ class Ingest(Role):
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._aligned = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
-        self.topics = (*self._aligned, topics.DESK, topics.CONTROL)
+        self.topics = (*self._aligned, topics.DESK, topics.CONTROL, topics.MODEL_REQUEST)
         self._context = DETACHED
         self._settings, self._clock = settings, clock
         keys = token_key.load(settings.ingest)
@@ -106,6 +109,7 @@ class Ingest(Role):
         self._alignment = Alignment(settings.ingest.align_ms_max, lambda tp: self._context.position(tp))
         self._question = EndOffsetRequest(lambda tps: self._context.end_offsets(tps))
         self._quarantine = Quarantine(settings, sealer)
+        self._model_requests = ModelRequests(settings, clock)
         self._enterprises = Enterprises(settings.ingest)
         self._new_enterprises: Counter[TP] = Counter()
         self._waited_s: defaultdict[tuple[TP, str], float] = defaultdict(float)  # for an allowance
@@ -129,7 +133,8 @@ class Ingest(Role):
         """
         self._context = context
         await asyncio.to_thread(self._forwarder.warm)
-        needed = (*self.topics, topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED, topics.ENTERPRISE)
+        written = (topics.EVENTS, topics.DEAD_LETTERS, topics.QUARANTINE, topics.FEED, topics.ENTERPRISE)
+        needed = (*self.topics, *written, topics.MODEL, topics.MODEL_REPORT)
         await asyncio.to_thread(check_topics, self._settings, needed)
         kafka, client = self._settings.kafka, client_settings(self._settings.kafka)
         self._outbox = MarkedOutbox(kafka.bootstrap, aiokafka_settings(kafka), linger_ms=LINGER_MS_MAX)
@@ -150,12 +155,13 @@ class Ingest(Role):
             self._ticks = await Ticks.taken_over(self._settings, self._out, self._publisher, self._alignment)
         for tp, one in self._inputs.items():
             self._let_go[tp] += sum(map(len, one.held))
-        self._inputs = {tp: self._input(tp) for tp in sorted(tps)}
+        self._inputs = {tp: self._input(tp) for tp in sorted(tps - {REQUESTS})}
         own = {tp for tp, one in self._inputs.items() if one.aligned}
         self._alignment.begin(own, {TP(topic, 0) for topic in self._aligned} - own)
         self._alignment.is_closed = CONTROL in tps
         self._publisher.begin(own)
         self._quarantine.begin()
+        self._model_requests.begin()
         self._rewinds = {}
         self._is_assigned = True
         if tps:
@@ -175,6 +181,9 @@ class Ingest(Role):
 
     async def apply(self, tp: TP, chunk: Chunk) -> None:
         """Forward, fold or dead-letter each record, or keep the chunk while its feed is too far ahead."""
+        if tp == REQUESTS:
+            self._model_requests.take(chunk)
+            return
         one = self._inputs[tp]
         if one.held:
             one.held.append(Rest(chunk))
@@ -187,6 +196,9 @@ class Ingest(Role):
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
         """Quarantine a batch of a feed. Raise the UnreadableBatch where it is of `control.v1`."""
+        if tp == REQUESTS:
+            self._model_requests.unreadable(batch)
+            return
         one = self._inputs[tp]
         if not one.aligned:
             raise batch
@@ -196,7 +208,7 @@ class Ingest(Role):
     def rewinds(self) -> Mapping[TP, int]:
         """Return the feeds that an operator has resumed or moved on, and the offsets where they go on."""
         rewinds, self._rewinds = self._rewinds, {}
-        return rewinds
+        return {**rewinds, **self._model_requests.rewinds()}
 
     def flush_after_fetch(self) -> None:
         """Send what waits in the outbox."""
@@ -204,12 +216,16 @@ class Ingest(Role):
 
     @property
     def paused(self) -> frozenset[TP]:
-        """Feeds that are too far ahead of the others, or held until an operator decides."""
-        waiting = (tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None)
+        """Feeds that are too far ahead of the others, or held until an operator decides; requests while some wait."""
+        waiting = {tp for tp, one in self._inputs.items() if one.held or one.unreadable is not None}
+        if self._model_requests.is_paused:
+            waiting.add(REQUESTS)
         return self._quarantine.paused.union(waiting)
 
     def low_offset(self, tp: TP) -> int | None:
         """Return the offset before which all is acknowledged; for a feed, its progress in `feed.v1` too."""
+        if tp == REQUESTS:
+            return self._model_requests.low_offset(self._out)
         one = self._inputs.get(tp)
         if one is None or one.position is None:
             return None
@@ -227,6 +243,7 @@ class Ingest(Role):
         self._end_waits()
         await self._release()
         self._settle()
+        self._model_requests.settle(self._out)
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()
@@ -243,6 +260,7 @@ class Ingest(Role):
             await asyncio.to_thread(self._progress_reader.close)
             await asyncio.to_thread(self._enterprise_reader.close)
             await self._quarantine.close()
+            await self._model_requests.close()
 
     def readings(self) -> Iterator[Reading]:
         """Yield counts, lags, and the number of unacknowledged outputs."""
@@ -250,6 +268,10 @@ class Ingest(Role):
             outcome = _OUTCOMES.get(what, "dead_lettered")
             reason = what if outcome == "dead_lettered" else ""
             yield Outcomes(topic=topic, partition=partition, outcome=outcome, reason=reason, records=records)
+        for what, records in self._model_requests.counts.items():
+            outcome = _OUTCOMES.get(what, "dead_lettered")
+            reason = what if outcome == "dead_lettered" else ""
+            yield Outcomes(topic=REQUESTS.topic, partition=0, outcome=outcome, reason=reason, records=records)
         for tp, records in self._let_go.items():
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
         for tp, one in self._inputs.items():

@@ -23,7 +23,6 @@ from detectors.learning.training import Policy, Trainer, recalibrated
 from detectors.prior import prior_snapshot
 from detectors.snapshot import V2, Snapshot, content_id
 from domain import topics
-from domain.calendar import date_of
 from domain.events import Loan, LogEvent, Outcome, Tick
 from domain.outputs import MonthReport
 from streams.learn.month_closes import MonthCloses, last_day
@@ -45,11 +44,6 @@ class Learned(msgspec.Struct, frozen=True):
     def day(self) -> int:
         """Day number of the month's last day."""
         return last_day(self.month)
-
-    @property
-    def reason(self) -> str:
-        """Return why it was made."""
-        return f"{self.new_labels_count} labels matured up to {date_of(self.day)}"
 
 
 class Month(msgspec.Struct, frozen=True):

@@ -1,13 +1,14 @@
-"""Publication of a candidate: its bytes to `model.v1`, then learn's word on it to `model.report.v1`, and where learn
-may activate it, the control record to `control.v1`.
+"""Publication of a candidate: its bytes to `model.v1`, then learn's word on it to `model.report.v1`, and where it may
+come into force by that alone, a request to `model.request.v1`, whose answer is waited for.
 
 In this order, each acknowledged before the next, and each left out where it is there already: a start after a crash
 between any two goes on where it ended. What is in force, and whether an operator has gone back to an earlier model, is
-read from `control.v1` anew at each candidate.
+read from `control.v1` anew at each candidate. Only ingest grants a request, for the same reasons.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -15,31 +16,34 @@ import msgspec
 
 from config.settings import Settings
 from detectors.learning.examples import Examples
-from detectors.learning.guard import is_due, judge
+from detectors.learning.guard import judge
 from detectors.prior import prior_id
 from detectors.snapshot import Snapshot, content_id
 from domain import topics
 from domain.calendar import day_start_ms
-from domain.events import Control
-from domain.outputs import Candidate, MonthReport
+from domain.events import LEARN
+from domain.outputs import ActivationRequest, Candidate, MonthReport
 from sinks.artefacts import publish
 from sinks.client import client_settings
 from sinks.kafka import Outbox
-from streams.control_log import LEARN, READ_S_MAX
+from streams.control_log import READ_S_MAX
 from streams.learn.learner import Learned
+from streams.learn.requests import Requests
 from streams.learn.threads import in_thread
-from streams.model_decisions import Contended, Deciding
+from streams.model_activation import is_granted, refusal
 from streams.model_history import Made, ModelHistory, read_history, read_said
 
 log = logging.getLogger(__name__)
 
-_TRIES = 5  # to decide while operators decide
+_TRIES = 5  # to ask while operators decide
 
 
 class Publisher:
     """Publishes candidates, each once."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, outbox: Outbox, waits: Callable[[str], None] = lambda _what: None) -> None:
+        """Prepare. `waits` is told what an activation waits for."""
+        self._requests, self._waits = Requests(settings.kafka, outbox), waits
         self._kafka, self._learn, self._outbox = settings.kafka, settings.learn, outbox
         self._history = ModelHistory()
 
@@ -57,7 +61,7 @@ class Publisher:
         return self._history.snapshot(self._history.in_force_id)
 
     async def publish(self, learned: Learned, newest: Examples) -> Candidate | None:
-        """Publish a candidate, and activate it where learn may; return learn's word on it.
+        """Publish a candidate, and have it activated where learn may; return learn's word on it.
 
         newest: the observations of the month's last day, EXAMPLE (n,).
 
@@ -83,7 +87,7 @@ class Publisher:
         made = self._history.candidates[name].candidate
         newest_of = self._history.newest_of(made.kind)
         if newest_of is not None and newest_of.candidate is made:
-            await asyncio.to_thread(self._activate, learned, made)
+            await self._activate(made)
         return made
 
     def _judged(self, learned: Learned, newest: Examples, name: str) -> Candidate:
@@ -128,43 +132,24 @@ class Publisher:
         added = Made(candidate=made, at_ms=1 + max((one.at_ms for one in self._history.said), default=0))
         self._history = replace(self._history, candidates={**self._history.candidates, made.model_id: added})
 
-    def _activate(self, learned: Learned, made: Candidate) -> None:
-        """Activate a candidate where learn may: by its settings, the guard, what operators said, and the time since."""
+    async def _activate(self, made: Candidate) -> None:
+        """Ask ingest for a candidate where learn may: by its settings, the guard, what operators said, and the time."""
         for _ in range(_TRIES):
-            if not self._may_activate(learned, made):
+            if (why := refusal(self._history, made.model_id, self._learn)) is not None:
+                log.info("learn: model %s is not asked for: %s (%s)", made.model_id, why.detail, why.reason)
                 return
-            deciding = Deciding(self._kafka)
-            self._read_said()
-            if not self._may_activate(learned, made):
+            request = ActivationRequest(model_id=made.model_id, decided_offset=self._history.decided_offset)
+            offset = await asyncio.to_thread(self._requests.ask, request)
+            self._waits(f"ingest, to answer {topics.MODEL_REQUEST} offset {offset}")
+            await self._requests.answered(offset)
+            await asyncio.to_thread(self._read_said)
+            if is_granted(self._history, request):
+                log.info("learn: model %s comes into force", made.model_id)
                 return
-            control = Control(
-                control_id=f"learn-{made.model_id[:40]}",
-                action="activate",
-                artefact="model",
-                artefact_id=made.model_id,
-                by=LEARN,
-                reason=learned.reason,
-            )
-            try:
-                deciding.write(control)
-            except Contended:
-                continue  # what the other one has decided is read
-            self._read_said()
-            log.info("learn: model %s comes into force: %s", made.model_id, learned.reason)
-            return
-        raise Contended(f"{topics.CONTROL}: others have begun to decide {_TRIES} times while learn did")
-
-    def _may_activate(self, learned: Learned, made: Candidate) -> bool:
-        history = self._history
-        decided = {one.control.artefact_id for one in history.said if one.control.action == "activate"}
-        if self._learn.activation != "auto" or made.status != "proposed" or made.model_id in decided:
-            return False
-        if history.paused_by is not None:
-            said = history.paused_by.control
-            log.info("learn: %s went back to an earlier model (%s): waits for model resume", said.author, said.reason)
-            return False
-        moves_scores = not learned.snapshot.scores_as(history.snapshot(history.in_force_id))
-        return is_due(learned.day, history.last_switch_day, self._learn, moves_scores=moves_scores)
+            if self._history.decided_offset == request.decided_offset:
+                log.warning("learn: ingest refuses model %s: its dead letter has the reason", made.model_id)
+                return
+        log.warning("learn: model %s is not in force: operators decided %d times meanwhile", made.model_id, _TRIES)
 
     def _read_said(self) -> None:
         said = read_said(self._kafka, READ_S_MAX, client_settings(self._kafka))

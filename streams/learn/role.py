@@ -125,7 +125,7 @@ class Learn(Role):
             self._progress = ScoreProgress(kafka.bootstrap, group, kafka.log_partitions, self._client)
         # What they are made of takes a second to import: once in the group, its heartbeats would wait for that.
         await in_thread(lambda: Challengers(self._settings.learn.challengers))
-        self._publisher = Publisher(self._settings, self._outbox)
+        self._publisher = Publisher(self._settings, self._outbox, self._wait_for)
         self._months = self._new_months()
         self._said_at_s = self._without_since_s = time.monotonic()
         self._waits_for = STANDS_BY
@@ -484,6 +484,10 @@ class Learn(Role):
         anew = await in_thread(lambda: learner.calibrated(in_force, learned))
         if anew is not None:
             await self._publisher.publish(anew, newest)  # not counted among snapshots: it moves no score
+
+    def _wait_for(self, what: str) -> None:
+        if not self._full:
+            self._waits_for = what
 
     def _say(self) -> None:
         self._said_at_s = time.monotonic()

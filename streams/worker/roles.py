@@ -73,7 +73,7 @@ def topics_of(settings: Settings) -> Mapping[str, tuple[str, ...]]:
 
     banks = tuple(topics.bank_events(bank.bank_id) for bank in settings.banks)
     return {
-        "ingest": (*banks, topics.GATEWAY, topics.DESK, topics.CONTROL),
+        "ingest": (*banks, topics.GATEWAY, topics.DESK, topics.CONTROL, topics.MODEL_REQUEST),
         "score": (topics.EVENTS,),
         "learn": (topics.EVENTS, topics.OBSERVATION),
         "archive": tuple(stored_of(settings.banks)),

@@ -39,6 +39,7 @@ from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import Outbox
 from streams import acl, case_desk
 from streams.learn.publishing import Publisher
+from streams.model_history import read_history
 from streams.seal import key_files
 from streams.topics import admin_client, wanted_topics
 from tests.cli import acl_probes
@@ -180,7 +181,10 @@ def test_every_role_works_under_its_rights(site: Site) -> None:
 
     made = asyncio.run(publish())
     assert made.status == "proposed"
-    eventually(lambda: _end(offsets, topics.CONTROL), 30, "learn's activation")
+    (said,) = read_history(site.kafka("operators")).said
+    assert (said.control.artefact_id, said.control.principal, said.control.author) == (
+        *(made.model_id, "ingest", "learn"),
+    )
 
 
 def _end(offsets: Offsets, topic: str) -> int:
@@ -230,6 +234,8 @@ COMMANDS: tuple[tuple[str, tuple[str, ...], int, str], ...] = (  # whose, words,
     (f"bank.{BANKS[1]}", ("tail", "--from-start", "--count", "1"), 2, "there is no topic"),
     (f"bank.{BANKS[1]}", ("backfill", "open", *SIGNED), 1, "control.v1"),
     ("score", ("backfill", "open", *SIGNED), 1, "control.v1"),
+    ("learn", ("backfill", "open", *SIGNED), 1, "control.v1"),
+    ("learn", ("model", "resume", *SIGNED), 1, "authorization failed"),
 )
 
 

@@ -15,16 +15,17 @@ def rights(settings: Settings, principal: str) -> set[tuple[str, str, str]]:
     return {(one.kind, one.name, one.operation) for one in acl.wanted_rules(settings) if one.principal == principal}
 
 
-def test_control_records_are_the_operators_alone_unless_learn_activates_by_itself() -> None:
+def test_control_records_are_the_operators_and_what_ingest_grants_whoever_activates_models() -> None:
     mine = {("topic", topics.CONTROL, "WRITE"), ("transactional-id", "site-models", "WRITE")}
-    assert mine <= rights(SITE, "operators")
-    assert not mine & rights(SITE, "learn")
-    automatic = Settings(kafka=SITE.kafka, banks=SITE.banks, learn=LearnSettings(activation="auto"))
-    assert rights(automatic, "learn") == rights(SITE, "learn") | mine
-    assert rights(automatic, "operators") == rights(SITE, "operators")
-    write_control = ("topic", "literal", topics.CONTROL, "WRITE")
-    writers = {one.principal for one in acl.wanted_rules(SITE) if one[1:5] == write_control}
-    assert writers == {"operators"}
+    for activation in ("accepted", "auto"):
+        settings = Settings(kafka=SITE.kafka, banks=SITE.banks, learn=LearnSettings(activation=activation))
+        rules = acl.wanted_rules(settings)
+        assert rules == acl.wanted_rules(SITE)
+        holders = {(one.kind, one.name, one.operation): set[str]() for one in rules}
+        for one in rules:
+            holders[one.kind, one.name, one.operation].add(one.principal)
+        assert {right: holders[right] for right in mine} == {one: {"operators", "ingest"} for one in mine}
+        assert holders["topic", topics.MODEL_REQUEST, "WRITE"] == {"learn"}
 
 
 def test_principals_are_the_roles_the_banks_and_those_outside() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from config.settings import KafkaSettings, Settings
 from domain import topics
-from domain.events import Control
+from domain.events import LEARN, Control
 from domain.outputs import QuarantinedBatch
 from domain.reject import Rejected
 from replay.ledger import read_spans
@@ -53,10 +53,14 @@ def test_a_record_bears_the_principal_of_its_writer_s_connection() -> None:
     assert control_log.control_of(control_log.value_of(forged, of_operators)) == written
 
 
-def test_learn_s_records_are_those_of_its_principal() -> None:
-    signed = msgspec.structs.replace(SKIP, by=control_log.LEARN)
-    assert [control_log.is_of_learn(msgspec.structs.replace(signed, principal=name)) for name in
-            (None, "learn", "operators")] == [True, True, False]  # fmt: skip
+def test_learn_s_records_are_those_that_ingest_wrote_for_it_or_learn_before_that() -> None:
+    signed = msgspec.structs.replace(SKIP, by=LEARN)
+    records = [msgspec.structs.replace(signed, principal=name) for name in (None, "ingest", "learn", "operators")]
+    assert [(one.is_of_learn, one.author) for one in records] == [
+        (True, "learn"), (True, "learn"), (True, "learn"), (False, "operators (learn)"),
+    ]  # fmt: skip
+    of_another = msgspec.structs.replace(SKIP, principal="ingest")
+    assert (of_another.is_of_learn, of_another.author) == (False, "ingest (zhang)")
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ def test_every_topic_of_the_contract_has_its_settings(tmp_path):
     assert {topic.partitions for topic in by_name.values() if topic not in log} == {1}
     by_broker_time = {n for n, t in by_name.items() if t.settings["message.timestamp.type"] == "LogAppendTime"}
     banks = {topics.bank_events(bank_id) for bank_id in BANKS}
-    assert by_broker_time == banks | {topics.GATEWAY, topics.CONTROL, topics.DESK, topics.EVENTS, topics.MODEL_REPORT}
+    assert by_broker_time == banks | {
+        topics.GATEWAY, topics.CONTROL, topics.DESK, topics.EVENTS, topics.MODEL_REPORT, topics.MODEL_REQUEST,
+    }  # fmt: skip
     compacted = {name for name, topic in by_name.items() if topic.settings["cleanup.policy"] == "compact"}
     assert compacted == {topics.ENTERPRISE, topics.OWNER, topics.ARTEFACT, topics.LEARN}
     eight_mib = {name for name, topic in by_name.items() if topic.settings["max.message.bytes"] == "8388608"}

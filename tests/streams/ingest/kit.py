@@ -107,15 +107,19 @@ sys.exit(run_worker(role, broker=settings.kafka.bootstrap, app_id="test-ingest",
 
 
 @contextmanager
-def worker(settings: Settings, log: Path, clock: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    settings: Settings, log: Path, clock: Path | None = None, before: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
     """An ingest worker in a process of its own; ended, and its log shown, at the end.
 
-    clock: a file; the role's clock is ahead by as many seconds as it has bytes.
+    clock: a file; the role's clock is ahead by as many seconds as it has bytes. before: code that it runs first.
     """
     ahead = [] if clock is None else [str(clock)]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, msgspec.json.encode(settings).decode(), *ahead], stdout=file, stderr=file
+            [sys.executable, "-c", before + _WORKER, msgspec.json.encode(settings).decode(), *ahead],
+            stdout=file,
+            stderr=file,
         )
     try:
         yield process

@@ -12,7 +12,7 @@ from config.settings import Settings
 from domain import topics
 from sinks.kafka import Outbox
 from streams.learn import publishing
-from streams.model_decisions import Deciding
+from streams.learn.requests import Requests
 from tests.streams.learn.candidates import learned, observed
 
 
@@ -32,8 +32,8 @@ def main(settings: bytes, names: bytes, step: str) -> None:
         publishing.Publisher._report = die  # type: ignore[method-assign]
     if step == "after the report":
         publishing.Publisher._activate = die  # type: ignore[method-assign]
-    if step == "with the decision open":
-        Deciding.write = die  # type: ignore[method-assign]
+    if step == "after the request":
+        Requests.answered = die  # type: ignore[method-assign]
 
     async def story() -> None:
         publisher = publishing.Publisher(made, Outbox(made.kafka.bootstrap))
@@ -41,7 +41,7 @@ def main(settings: bytes, names: bytes, step: str) -> None:
         await publisher.publish(learned(1), observed(40))
 
     asyncio.run(story())
-    if step == "after the control record":
+    if step == "after the answer":
         die()
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,36 +18,41 @@ from detectors.prior import prior_id
 from detectors.snapshot import decode
 from domain import topics
 from domain.events import SCHEMA, Control
-from domain.outputs import Candidate
+from domain.outputs import ActivationRequest, Candidate
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams.learn.publishing import Publisher
+from streams.learn.requests import Requests
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
 from tests.reading import read
+from tests.streams.learn.answers import answering
 from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot, unscorable
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = ("CONTROL", "MODEL", "MODEL_REPORT")
+NAMES = ("CONTROL", "MODEL", "MODEL_REPORT", "MODEL_REQUEST")
 STEPS = (
-    "before the bytes", "after the bytes", "after the report", "with the decision open", "after the control record",
+    "before the bytes", "after the bytes", "after the report", "after the request", "after the answer",
 )  # fmt: skip
 
 
 @pytest.fixture
 def fresh(kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a learn that activates by itself, with empty topics."""
+    """Settings of a learn whose requests may be granted, with empty topics."""
     for name in NAMES:
         monkeypatch.setattr(topics, name, make_topic(name.lower(), **{"message.timestamp.type": "LogAppendTime"}))
-    return Settings(kafka=KafkaSettings(bootstrap=kafka), learn=LearnSettings(activation="auto", switch_days_min=60))
+    return Settings(
+        kafka=KafkaSettings(bootstrap=kafka, group_prefix=f"{topics.CONTROL}-"),
+        learn=LearnSettings(activation="auto", switch_days_min=60),
+    )
 
 
 def with_learn(settings: Settings, **learn: Any) -> Settings:
     return msgspec.structs.replace(settings, learn=msgspec.structs.replace(settings.learn, **learn))
 
 
-def run(settings: Settings, *made: Any) -> list[Candidate | None]:
-    """A worker's life: it starts, publishes these, and ends. What is callable is called in between."""
+def run(settings: Settings, *made: Any, granted_by: Settings | None = None) -> list[Candidate | None]:
+    """A worker's life beside an ingest: it starts, publishes these, and ends. What is callable is called in between."""
 
     async def story() -> list[Candidate | None]:
         publisher = Publisher(settings, Outbox(settings.kafka.bootstrap))
@@ -59,7 +65,8 @@ def run(settings: Settings, *made: Any) -> list[Candidate | None]:
                 found.append(await publisher.publish(one, observed(40)))
         return found
 
-    return asyncio.run(story())
+    with answering(granted_by or settings):
+        return asyncio.run(story())
 
 
 def said(settings: Settings) -> list[Control]:
@@ -104,16 +111,21 @@ def test_by_default_an_operator_accepts(fresh: Settings) -> None:
 def test_a_worker_killed_between_any_two_steps_ends_in_the_same_state(fresh: Settings, step: str) -> None:
     names = msgspec.json.encode({name: getattr(topics, name) for name in NAMES}).decode()
     words = [sys.executable, "-m", "tests.streams.learn.dying", msgspec.json.encode(fresh).decode(), names, step]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    with answering(fresh) if step == "after the answer" else nullcontext():
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    counts = [len(records) for records in contents(fresh)]
-    assert counts == {STEPS[0]: [0, 0, 0], STEPS[1]: [0, 1, 0], STEPS[4]: [1, 1, 1]}.get(step, [0, 1, 1])
+    assert [len(records) for records in contents(fresh)] == {
+        "before the bytes": [0, 0, 0, 0], "after the bytes": [0, 1, 0, 0], "after the report": [0, 1, 1, 0],
+        "after the request": [0, 1, 1, 1], "after the answer": [1, 1, 1, 1],
+    }[step]  # fmt: skip
     (made,) = run(fresh, learned(1))
     assert made is not None
     name = id_of(snapshot(1)).encode()
-    controls, models, reports = contents(fresh)
+    controls, models, reports, requests = contents(fresh)
     assert models == [(name, snapshot(1).encode())]
     assert reports == [(name, msgspec.json.encode(made))]
+    request = ActivationRequest(model_id=name.decode(), decided_offset=0)
+    assert requests == [(name, msgspec.json.encode(request))]
     assert [msgspec.json.decode(value or b"", type=Control).artefact_id for _, value in controls] == [name.decode()]
 
 
@@ -219,6 +231,53 @@ def test_learn_overtaken_by_an_operator_reads_what_was_decided(
     history = read_history(fresh.kafka)
     assert history.in_force_id == prior_id()
     assert [one.by for one in said(fresh)] == ["learn", "zhang"]
+
+
+def deciding_before(monkeypatch: pytest.MonkeyPatch, settings: Settings, times: int) -> None:
+    """An operator decides something else after learn's look and before its request, this many times."""
+    asked, left = Requests.ask, iter(range(times))
+
+    def overtaken(self: Requests, request: ActivationRequest) -> int:
+        if next(left, None) is not None:
+            says(settings, "model_resume")
+        return asked(self, request)
+
+    monkeypatch.setattr(Requests, "ask", overtaken)
+
+
+def test_learn_asks_again_where_another_decision_has_overtaken_it(
+    fresh: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deciding_before(monkeypatch, fresh, 2)
+    run(fresh, learned(1))
+    assert [one.by for one in said(fresh)] == ["zhang", "zhang", "learn"]
+    assert read_history(fresh.kafka).in_force_id == id_of(snapshot(1))
+    requests = [msgspec.json.decode(one.value or b"", type=ActivationRequest) for one in asked_on(fresh)]
+    assert [one.decided_offset for one in requests] == [0, 1, 3], "a decision is two offsets: a record and a marker"
+
+
+def test_learn_that_is_overtaken_again_and_again_goes_on(
+    fresh: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deciding_before(monkeypatch, fresh, 100)
+    (made,) = run(fresh, learned(1))
+    assert made is not None
+    assert {one.by for one in said(fresh)} == {"zhang"}
+    assert len(asked_on(fresh)) == 5
+    assert "operators decided 5 times meanwhile" in caplog.text
+
+
+def test_an_ingest_that_may_not_grant_is_asked_once(fresh: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """Its settings say that a person accepts; learn's, that it activates."""
+    for _ in range(2):
+        run(fresh, learned(1), granted_by=with_learn(fresh, activation="accepted"))
+    assert said(fresh) == []
+    assert len(asked_on(fresh)) == 1
+    assert "ingest refuses model" in caplog.text
+
+
+def asked_on(settings: Settings) -> list[Any]:
+    return read(settings.kafka.bootstrap, topics.MODEL_REQUEST)
 
 
 def test_a_history_rebuilt_otherwise_publishes_nothing_of_what_is_past(fresh: Settings, caplog: Any) -> None:
