@@ -27,7 +27,7 @@ ANSWER_S = 5.0
 
 
 class Requests:
-    """What learn asks of ingest."""
+    """Asks, and waits for answers."""
 
     def __init__(self, kafka: KafkaSettings, outbox: Outbox) -> None:
         self._kafka, self._outbox = kafka, outbox

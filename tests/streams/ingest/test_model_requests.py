@@ -274,8 +274,7 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
 
     async def settled(out: MarkedOutbox) -> None:
         requests.settle(out)
-        assert requests._answering is not None
-        await asyncio.wait([requests._answering])
+        await requests.close()
 
     async def story(out: MarkedOutbox) -> None:
         requests.take(chunk)
@@ -283,7 +282,7 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
         with caplog.at_level(logging.WARNING):
             requests.settle(out)
         assert "waits, to be tried again: control.v1 not read to its end" in caplog.text
-        assert (requests.is_paused, requests.low_offset(out), requests._answering) == (True, None, None)
+        assert (requests.is_paused, requests.low_offset(out), attempts["made"]) == (True, None, 1)
         now_s[0] += model_requests.AGAIN_S
         await settled(out)
         requests.begin()
