@@ -1,7 +1,7 @@
 """List, publish or activate artefacts (model, rules), each named by the SHA-256 of its bytes.
 
 list      what lies in the topics, and what is in force since when
-publish   put a file there: it is checked first and changes nothing yet
+publish   put a file there: it is checked first and changes nothing yet; `packaged` is what this program comes with
 activate  score goes on under it from the control record on, in every partition at the same place of its log
 
 `xinliu model` says more of models, and what learn proposes.
@@ -33,7 +33,7 @@ from streams.control_log import ArtefactKind
 ZH = """列出、发布或启用模型与规则，它们都以内容的 SHA-256 为编号。
 
 list      主题里有哪些，在用的是哪个、谁启用的
-publish   发布一个文件：先检查内容，还不生效
+publish   发布一个文件：先检查内容，还不生效；packaged 指本程序自带的
 activate  从这条控制记录起启用，各分区在各自日志的同一处切换
 
 模型的详情与学习提出的候选，见 xinliu model。
@@ -44,6 +44,7 @@ activate  从这条控制记录起启用，各分区在各自日志的同一处�
 退出码：0 已办，或本来就是如此；1 找不到、内容有误、Kafka 没有应答，或没有写明谁、为什么；2 用法或设置有误。
 """
 FILE_BYTES_MAX = 8 * 1024 * 1024
+PACKAGED = "packaged"  # in place of a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true")
     publish = actions.add_parser("publish", help=say("发布一个文件", "publish a file"))
     publish.add_argument("kind", choices=tuple(KINDS))
-    publish.add_argument("file", type=Path)
+    publish.add_argument("file", type=Path, help=say("文件，或 packaged：本程序自带的", "a file, or packaged"))
     activate = actions.add_parser("activate", help=say("从此启用", "use it from here on"))
     activate.add_argument("kind", choices=tuple(KINDS))
     activate.add_argument("id", help=say("编号，或其开头至少六位", "its id, or six or more of its first digits"))
@@ -101,12 +102,7 @@ def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     from sinks.client import aiokafka_settings
     from sinks.kafka import Outbox
 
-    try:
-        if (size := file.stat().st_size) > FILE_BYTES_MAX:
-            raise NotDecided(f"{file}: {size:,} B > {FILE_BYTES_MAX:,} B")
-        body = file.read_bytes()
-    except OSError as error:
-        raise NotDecided(f"{file}: {error.strerror}") from error
+    body = KINDS[kind].packaged() if str(file) == PACKAGED else _read(file)
     name = hashlib.sha256(body).hexdigest()
     _checked(kind, body, name, file)
     if any(known == name for known, _ in _published(settings, kind)):
@@ -115,6 +111,15 @@ def _publish(settings: Settings, kind: ArtefactKind, file: Path) -> int:
     publish(Outbox(settings.kafka.bootstrap, aiokafka_settings(settings.kafka)), KINDS[kind].topic, body)
     print(name)
     return 0
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if (size := file.stat().st_size) > FILE_BYTES_MAX:
+            raise NotDecided(f"{file}: {size:,} B > {FILE_BYTES_MAX:,} B")
+        return file.read_bytes()
+    except OSError as error:
+        raise NotDecided(f"{file}: {error.strerror}") from error
 
 
 def _activate(args: argparse.Namespace, settings: Settings) -> int:
@@ -175,10 +180,14 @@ def _check_model(body: bytes, name: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of artefact and its topic; `check(body, id)` raises a ValueError where score would refuse one."""
+    """A kind of artefact and its topic; `check(body, id)` raises a ValueError where score would refuse one.
+
+    packaged: returns the bytes of the one that this program comes with.
+    """
 
     topic: str
     check: Callable[[bytes, str], None]
+    packaged: Callable[[], bytes]
 
 
 def _check_rules(body: bytes, name: str) -> None:
@@ -188,7 +197,19 @@ def _check_rules(body: bytes, name: str) -> None:
     decode(body, name)
 
 
+def _packaged_model() -> bytes:
+    from detectors.prior import prior_snapshot
+
+    return prior_snapshot().encode()
+
+
+def _packaged_rules() -> bytes:
+    from detectors.rules.artefact import packaged
+
+    return packaged().encode()
+
+
 KINDS: Mapping[ArtefactKind, Kind] = {
-    "model": Kind(topic=topics.MODEL, check=_check_model),
-    "rules": Kind(topic=topics.ARTEFACT, check=_check_rules),
+    "model": Kind(topic=topics.MODEL, check=_check_model, packaged=_packaged_model),
+    "rules": Kind(topic=topics.ARTEFACT, check=_check_rules, packaged=_packaged_rules),
 }

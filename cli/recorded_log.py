@@ -176,23 +176,18 @@ def _record(args: argparse.Namespace, progress: Any) -> int:
 
 def _in_process(args: argparse.Namespace, log: Any, progress: Any) -> Any:
     from replay.log_replay import replay_in_process
-    from replay.run import ReplayFailed
-    from streams.score.partition import EngineVersionChanged
 
-    try:
-        return replay_in_process(
-            log,
-            progress,
-            digest=not args.counts,
-            outputs=args.outputs,
-            of_alerts=bool(args.expected or args.check),
-            as_recorded=args.as_recorded,
-            learn=LearnSettings() if args.learn else None,
-            processes=args.processes,
-            fresh=args.fresh,
-        )
-    except EngineVersionChanged as error:
-        raise ReplayFailed(str(error)) from error
+    return replay_in_process(
+        log,
+        progress,
+        digest=not args.counts,
+        outputs=args.outputs,
+        of_alerts=bool(args.expected or args.check),
+        as_recorded=args.as_recorded,
+        learn=LearnSettings() if args.learn else None,
+        processes=args.processes,
+        fresh=args.fresh,
+    )
 
 
 def _through_servers(args: argparse.Namespace, log: Any, outputs: Any, progress: Any) -> Any:

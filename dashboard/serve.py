@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_S_MAX = 15.0
 START_S_MAX = 30.0
+MODEL_S_MAX = 5.0
 LEAVE_S_MAX = 2.0
 
 
@@ -39,7 +40,9 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     archive = ArchiveView(partial(connect, target, answer_s_max=ANSWER_S_MAX))
     banks = [msgspec.to_builtins(bank) for bank in settings.banks]
     sentences = Sentences(settings.kafka)
-    snapshot_of = partial(artefacts.snapshot_of, settings.kafka.bootstrap, client_settings(settings.kafka))
+    snapshot_of = partial(
+        artefacts.snapshot_of, settings.kafka.bootstrap, client_settings(settings.kafka), timeout_s=MODEL_S_MAX
+    )
     app = application(hub, archive, sentences, banks, snapshot_of)
     runner = PagesRunner(app, access_log=None, shutdown_timeout=LEAVE_S_MAX)
     alerts = NewestAlerts(settings.kafka, sentences, lambda found: _call_in_loop(loop, partial(hub.alerts, found)))

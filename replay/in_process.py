@@ -16,13 +16,14 @@ from config.settings import LearnSettings
 from detectors.prior import prior_id
 from detectors.rules.artefact import packaged_rules
 from domain import topics
+from domain.events import Control
 from replay.kept import Kept
 from replay.learner import Learned, replay_with_learner
 from replay.log_file import LogFile
 from replay.partition_run import Consumer, Options, PartitionRun, Replayed, Worker
 from replay.processes import Processes
 from replay.sources import SourceError
-from streams.score.partition import EngineVersionChanged
+from streams.score.partition import ENGINE_ACTION
 from streams.score.version import engine_version
 from streams.worker.role import TP
 
@@ -83,7 +84,9 @@ def replay(
     Alerts that a backfill holds back go to `backfill.alert.v1`, as the supervisor would have got them; episodes still
     open at its end are raised again then, as stock.
 
-    Raise SourceError where the log cannot be read, and EngineVersionChanged where it demands another engine.
+    Control records that name an engine are passed over: all of the log is replayed by this one.
+
+    Raise SourceError where the log cannot be read.
     """
     began_s = time.monotonic()
     options = Options(
@@ -174,22 +177,26 @@ def _report(found: Mapping[int, Replayed], wall_s: float, learned: Learned | Non
 def demand_what_it_names(log: LogFile) -> None:
     """Look at the control records before anything is replayed: each is in every partition, so the smallest will do.
 
-    SourceError where one activates an artefact that the recording does not hold; EngineVersionChanged.
+    Raise SourceError where one activates an artefact that the recording does not hold.
     """
-    counts = {number: count for number, count in log.record_counts().items() if count}
-    if not counts:
-        return
-    number, artefacts = min(counts, key=counts.__getitem__), log.artefacts()
+    number, artefacts = _smallest(log), log.artefacts()
     for offset, control in log.controls(number):
         where = f"{log.path}: {topics.EVENTS}[{number}], offset {offset}"
-        if control.action == "engine_version" and control.artefact_id != engine_version():
-            raise EngineVersionChanged(
-                f"{where}: the log goes on under engine {control.artefact_id}, this is {engine_version()}"
-            )
         known = {"model": prior_id(), "rules": packaged_rules().id}.get(control.artefact or "")
         name = control.artefact_id or known
         if control.action == "activate" and known and name != known and name not in artefacts:
             raise SourceError(f"{where} activates {control.artefact} {name}, which the recording does not hold")
+
+
+def engines_named(log: LogFile) -> list[Control]:
+    """Return the control records of a log that name an engine, in its order."""
+    return [control for _, control in log.controls(_smallest(log)) if control.action == ENGINE_ACTION]
+
+
+def _smallest(log: LogFile) -> int:
+    """Return the partition with the fewest records: control records are in each."""
+    counts = {number: count for number, count in log.record_counts().items() if count}
+    return min(counts, key=counts.__getitem__, default=0)
 
 
 def notes_of(log: LogFile) -> list[str]:
@@ -202,4 +209,8 @@ def notes_of(log: LogFile) -> list[str]:
     ]
     if ours != theirs:
         found.append(f"recorded by engine {theirs}, this is {ours}: other outputs than then may follow")
+    if others := {control.artefact_id or "none" for control in engines_named(log)} - {ours, theirs}:
+        found.append(
+            f"parts of it were scored by other engines, named {', '.join(sorted(others))}: all is by {ours} now"
+        )
     return found

@@ -18,8 +18,9 @@ import msgspec
 
 from config.settings import KafkaSettings, LearnSettings, Settings
 from domain import topics
+from domain.events import Control
 from replay.episodes import Episode, in_order
-from replay.in_process import OUTCOMES, Say, notes_of, replay
+from replay.in_process import OUTCOMES, Say, engines_named, notes_of, replay
 from replay.kept import Kept
 from replay.log_file import LogFile
 from replay.offsets import Offsets
@@ -31,7 +32,8 @@ from replay.sources import SourceError
 from sinks.client import aiokafka_settings
 from sinks.kafka import Outbox
 from sinks.redis_store import opened, outcome_totals, partition_state
-from streams.score.partition import PartitionState
+from streams import control_log
+from streams.score.partition import ENGINE_ACTION, PartitionState
 from streams.score.version import engine_version
 from streams.topics import wanted_topics
 
@@ -80,8 +82,7 @@ def replay_in_process(
     `outputs`: the file to write outputs to. A folder beside it keeps those of finished partitions until all are: a call
     that was aborted goes on after them, unless it is to be `fresh`. `digest`: make all outputs, and hash them.
 
-    Raise SourceError where the log cannot be read, EngineVersionChanged where it demands another engine, and StateError
-    or StateDirectoryBusy for the folder.
+    Raise SourceError where the log cannot be read, and StateError or StateDirectoryBusy for the folder.
     """
     began_s = time.monotonic()
     with ExitStack() as exits:
@@ -149,6 +150,7 @@ def replay_into(log: LogFile, servers: Servers, outputs: Outputs, say: Say) -> R
     """
     began_s, settings, kafka = time.monotonic(), servers.settings, servers.settings.kafka
     _demand_fresh(log, settings)
+    _hand_over(log, settings)
     servers.launch_workers(["score"])
     records = _send(log, kafka, say)
     total = sum(records.values())
@@ -183,6 +185,22 @@ def _send(log: LogFile, kafka: KafkaSettings, say: Say) -> dict[int, int]:
         outbox.send(record.topic, record.value, key=record.key, headers=record.headers, partition=record.partition)
     outbox.drain(120.0)
     return dict(count)
+
+
+def _hand_over(log: LogFile, settings: Settings) -> None:
+    """Have score pass over the log's records that name other engines: a later one in `control.v1` names this one."""
+    named = engines_named(log)
+    if not named:
+        return
+    ours = Control(
+        control_id=f"replay-{engine_version()}",
+        action=ENGINE_ACTION,
+        artefact_id=engine_version(),
+        by="replay",
+        reason="all of a recorded log is replayed by one engine",
+    )
+    for control in (*named, ours):
+        control_log.write(settings, control)
 
 
 def _demand_fresh(log: LogFile, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from replay.log_file import RECORDS_AT_ONCE, LogFile
 from replay.sources import SourceError
 from sinks.batch import Records
 from streams.score.columns import TakesColumns
-from streams.score.partition import Partition, PartitionState
+from streams.score.partition import ENGINE_ACTION, Partition, PartitionState
 from streams.score.rows import CASE_REASONS, Writer
 from streams.score.warmup import compile_kernels
 from streams.transport.chunk import Chunk
@@ -158,7 +158,7 @@ class PartitionRun:
             resident_max=resident_max or options.score.enterprises_resident_max,
             rules_of=artefacts.rules,
             writer=writer,
-            passes_over=passes_over,
+            passes_over=lambda control: control.action == ENGINE_ACTION or passes_over(control),
         )
 
     def parts(self) -> Iterator[Chunk]:

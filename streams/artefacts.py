@@ -11,10 +11,10 @@ from detectors.snapshot import decode as decode_snapshot
 from domain import topics
 from sinks.artefacts import ArtefactCorrupt, fetch
 
-_FETCH_S_MAX = 30.0
+FETCH_S_MAX = 30.0
 
 
-def snapshot_of(bootstrap: str, client: Mapping[str, str], model_id: str) -> Snapshot:
+def snapshot_of(bootstrap: str, client: Mapping[str, str], model_id: str, timeout_s: float = FETCH_S_MAX) -> Snapshot:
     """Return a model; "" is the packaged one.
 
     Raise SnapshotError where it cannot be scored with, and ArtefactMissing where `model.v1` does not have it.
@@ -22,7 +22,7 @@ def snapshot_of(bootstrap: str, client: Mapping[str, str], model_id: str) -> Sna
     if model_id in ("", prior_id()):
         return prior_snapshot()
     try:
-        body = fetch(bootstrap, topics.MODEL, model_id, _FETCH_S_MAX, client)
+        body = fetch(bootstrap, topics.MODEL, model_id, timeout_s, client)
     except ArtefactCorrupt as error:  # refused like one that hashes well and cannot be scored with
         raise SnapshotError(str(error)) from error
     return decode_snapshot(body, model_id)
@@ -37,7 +37,7 @@ def rules_of(bootstrap: str, client: Mapping[str, str], rules_id: str) -> RuleSe
     if rules_id in ("", packaged.id):
         return packaged
     try:
-        body = fetch(bootstrap, topics.ARTEFACT, rules_id, _FETCH_S_MAX, client)
+        body = fetch(bootstrap, topics.ARTEFACT, rules_id, FETCH_S_MAX, client)
     except ArtefactCorrupt as error:
         raise RuleError(str(error)) from error
     return decode_rules(body, rules_id)

@@ -2,11 +2,11 @@
 import { courseChart } from "./charts.js";
 import { $, claimOf, dayText, el, fetchJson, follow, gradeMark, head, lang, money, number, outside, percent, redraw, severityPill, signed, t, when } from "./page.js";
 
-const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300;
+const REFRESH_MS = 10000, FLOOR = 400, SPAN = 300, MOVES_MS = 60000, MOVES_FAILED_MS = 300000;
 const GROUPS = ["fund_scale", "flow_stability", "transaction_activity", "income_growth", "counterparty_structure", "repayment_capacity"];
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const tell = head();
-let one = null, drawCourse = null, moves = null, movesFailed = null;
+let one = null, drawCourse = null, moves, movesFailed = null, asked = {};
 
 function drawTitle() {
   const profile = one.profile;
@@ -60,22 +60,28 @@ function drawMoves() {
     "tr", { "data-what": what, "data-milli": milli, class: sign ? null : "total" },
     el("th", { scope: "row", text }), el("td", { class: "number", text: `${milli > 0 ? sign : ""}${milliText(milli)}` }),
   );
-  const rows = moves === null ? [] : [
+  const rows = !moves ? [] : [
     row("before", t("moves_close", { day: dayText(moves.days[0]) }), moves.scores_milli[0]),
     ...moves.lines.map((line) => row(line.what, line.said ? line.said[lang] : t(`moves_${line.what}`), line.points_milli, "+")),
     row("after", t("moves_close", { day: dayText(moves.days[1]) }), moves.scores_milli[1]),
   ];
   $("move-rows").replaceChildren(...rows);
-  $("no-moves").hidden = rows.length > 0;
+  $("no-moves").hidden = moves !== null; // nothing is said before the first answer
   $("no-moves").textContent = t(movesFailed ?? "no_moves");
 }
 
+/** Asks for what moved the score: once at a time, and seldom, since it changes once a day. */
 async function refreshMoves() {
   const days = $("days").value;
+  if (asked.days === days && Date.now() < asked.until) return;
+  if (asked.days !== days) moves = undefined;
+  const mine = asked = { days, until: Infinity };
+  drawMoves();
   const answer = await fetchJson(`/api/enterprise/${encodeURIComponent(id)}/moves?days=${days}`).catch((error) => error);
-  if (days !== $("days").value) return;
+  if (asked !== mine) return;
   movesFailed = answer instanceof Error ? "moves_away" : null;
   moves = movesFailed ? null : answer;
+  mine.until = Date.now() + (movesFailed ? MOVES_FAILED_MS : MOVES_MS);
   drawMoves();
 }
 

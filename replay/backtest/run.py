@@ -24,7 +24,6 @@ from replay.backtest.truth import Truth, TruthFile
 from replay.backtest.world import World, assemble
 from replay.log_file import LogFile
 from replay.sources import SourceError
-from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
 
 SIMULATED_BANKS = "Z9"  # how codes of simulated banks begin
@@ -104,10 +103,7 @@ def _prepare(log: LogFile, options: Options, on_progress: Progress) -> _Prepared
         ceilings.require()
     tuned_on = provenance.packaged() if options.tuned_on is None else provenance.read(options.tuned_on)
     truth_file = None if options.truth is None else truth.read_truth(options.truth)
-    try:
-        in_process.demand_what_it_names(log)
-    except EngineVersionChanged as error:
-        raise SourceError(str(error)) from error
+    in_process.demand_what_it_names(log)
     on_progress("reading the log for facts")
     facts = read_facts(log, options.processes or in_process.cores(), on_progress)
     ends, begins = max(part.last_day for part in facts), min(part.first_day for part in facts)

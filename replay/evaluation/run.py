@@ -21,8 +21,6 @@ from replay.evaluation.outcomes import Outcome, Outcomes
 from replay.evaluation.report import AsKnown, Compared, Evaluation, Judged, counts_of
 from replay.evaluation.vectors import COMPARED, Asked, VectorCollector, Vectors, masked, of_close, of_grant
 from replay.log_file import LogFile
-from replay.sources import SourceError
-from streams.score.partition import EngineVersionChanged
 from streams.score.version import engine_version
 
 LAGS = {"last_day": 0, "days_90": 90}  # days before the date of an enterprise's outcome
@@ -67,19 +65,16 @@ def replayed(
 
     Raise SourceError where the log cannot be replayed.
     """
-    try:
-        found = in_process.replay(
-            log,
-            consumer=partial(VectorCollector, asked, compared),
-            topics=COMPARED if compared else COMPARED[1:],
-            as_recorded=as_recorded,
-            learn=learn,
-            accepts_all=learn is not None,
-            processes=processes,
-            say=say,
-        )
-    except EngineVersionChanged as error:
-        raise SourceError(str(error)) from error
+    found = in_process.replay(
+        log,
+        consumer=partial(VectorCollector, asked, compared),
+        topics=COMPARED if compared else COMPARED[1:],
+        as_recorded=as_recorded,
+        learn=learn,
+        accepts_all=learn is not None,
+        processes=processes,
+        say=say,
+    )
     vectors = Vectors()
     for number in sorted(found.results):
         vectors.add(found.results[number])

@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
-from domain.events import Control
+from features import values
 from features.values import Value
 from sinks.redis_store import PartitionStore
-from streams.score.engines import demand_ours, taken
+from streams.score.engines import NOTHING_SAID, EnginesDiffer, Said, demand_ours, taken
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
 
@@ -57,12 +57,12 @@ class OwnedPartition:
         rules_of: Callable[[str], RuleSet],
         step: Step,
         writer: Writer | None = None,
-        passes_over: Callable[[Control], bool] = lambda _control: False,
+        said_of_engines: Callable[[], Said] = lambda: NOTHING_SAID,
     ) -> None:
         """Prepare partition `number`.
 
-        `writer` is one that the partitions of this worker share, None for one of its own; `passes_over` as Partition
-        has it.
+        `writer` is one that the partitions of this worker share, None for one of its own; `said_of_engines` returns
+        what the worker has read of them.
         """
         self.number = number
         self.epoch: int | None = None
@@ -73,11 +73,12 @@ class OwnedPartition:
         self._resident_max = 1
         self._store = store
         self._snapshot_of, self._rules_of, self._writer = snapshot_of, rules_of, writer
-        self._passes_over = passes_over
+        self._said_of_engines = said_of_engines
         self._step = step
         self._is_first = False
         self._low_offset = 0
         self._next_engine = ""  # in Redis
+        self._foreign = ""  # engine that it waits for, where this one may not claim it
         self._attempts = 0
 
     def own(self, epoch: int, *, is_first: bool) -> None:
@@ -96,32 +97,46 @@ class OwnedPartition:
         Return False where Redis has lost what earlier owners wrote, so the log is read anew.
 
         Raise EnginesDiffer where it is another engine's, Fenced where another owner has claimed it since, and
-        StoreUnavailable where Redis does not answer.
+        StoreUnavailable where Redis does not answer. Where this engine cannot go on with what another has handed to it
+        (ArtefactMissing, SnapshotError, RuleError, LayoutError), Redis still says whose it was.
         """
         assert self.epoch is not None
         self._step("claim", self.number)
-        state = _read(self._store.claim(self.epoch, lambda stored: demand_ours(self.number, _read(stored))))
-        ours = taken(state or PartitionState(low_offset=0))
-        if state is not None and state.engine_version != ours.engine_version:
-            before, now = state.engine_version or "unknown", ours.engine_version
-            text = "partition %d goes on under engine %s from offset %d, before %s"
-            log.info(text, self.number, now, ours.low_offset, before)
-        if state != ours:  # before it sends an output or writes a value: whoever comes then knows whose they are
-            self._store.write((), msgspec.json.encode(ours))
+        try:
+            state = _read(self._store.claim(self.epoch, lambda stored: demand_ours(self.number, _read(stored))))
+        except EnginesDiffer as why:
+            self._foreign = why.engine
+            raise
+        self._foreign = ""
+        ours = taken(state or PartitionState(low_offset=0), newest=self._said_of_engines().newest)
         self._step("load", self.number)
-        self.memory = Partition(
+        names = self._store.names()
+        memory = Partition(
             self.number,
             self._snapshot_of,
             ours,
-            names=self._store.names(),
+            names=names,
             fetch=self._fetch,
             rules_of=self._rules_of,
             resident_max=self._resident_max,
             writer=self._writer,
-            passes_over=self._passes_over,
+            passes_over=lambda control: control.control_id in self._said_of_engines().taken_back,
         )
-        self._low_offset, self._next_engine = self.memory.low_offset, ""
+        if state is not None and state.engine_version != ours.engine_version:
+            self._demand_readable(names)
+            before, now = state.engine_version or "unknown", ours.engine_version
+            text = "partition %d goes on under engine %s from offset %d, before %s"
+            log.info(text, self.number, now, ours.low_offset, before)
+        if state != memory.saved:  # before an output or a value: whoever comes then knows whose they are
+            self._store.write((), msgspec.json.encode(memory.saved))
+        self.memory = memory
+        self._low_offset, self._next_engine = memory.low_offset, memory.next_engine
         return state is not None or self._is_first
+
+    def _demand_readable(self, names: Sequence[bytes]) -> None:
+        """Raise LayoutError where values of another engine have another layout: one tells of all."""
+        some = [name.decode() for name in names[:1]]
+        values.rows_of(some, self._fetch(some))
 
     def _fetch(self, names: Sequence[str]) -> Sequence[Value]:
         """Return the stored values of enterprises that the list names.
@@ -143,8 +158,10 @@ class OwnedPartition:
 
     @property
     def handed_to(self) -> str:
-        """Engine that it goes on under once Redis holds everything before that; empty while this one goes on."""
-        return "" if self.memory is None or self._is_other(self.memory) else self.memory.next_engine
+        """Engine that it goes on under, once Redis holds everything before that; empty while this one goes on."""
+        if self.memory is None:
+            return self._foreign
+        return "" if self._is_other(self.memory) else self.memory.next_engine
 
     def _is_other(self, one: Partition | PartitionState) -> bool:
         return (one.low_offset, one.next_engine) != (self._low_offset, self._next_engine)

@@ -6,7 +6,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -41,6 +41,7 @@ from streams.transport import Chunk
 
 log = logging.getLogger("xinliu.score")
 NEVER = -(2**31)
+ENGINE_ACTION: Final = "engine_version"  # of control records that name an engine
 UNNAMED = "unnamed"  # in place of an engine, where a control record names none
 _SWEEP_ENTERPRISES = 512  # some ms, where each closes a day or two
 _OUTCOMES: tuple[tuple[Outcome, str], ...] = (  # as outbook counts them
@@ -93,7 +94,11 @@ class Tally(NamedTuple):
 
 
 class EngineVersionChanged(Exception):
-    """The log goes on under another engine, so this one must not."""
+    """The log goes on under another engine, so this one must not. `control_id`: of the record that says so."""
+
+    def __init__(self, what: str, control_id: str = "") -> None:
+        super().__init__(what)
+        self.control_id = control_id
 
 
 def _nothing_stored(names: Sequence[str]) -> Sequence[Value]:
@@ -132,9 +137,7 @@ class Partition:
         passes_over: Callable[[Control], bool] = _nothing,
     ) -> None:
         self.number = number
-        self._now = msgspec.structs.replace(
-            state or PartitionState(low_offset=0), engine_version=engine_version(), next_engine=""
-        )
+        self._now = msgspec.structs.replace(state or PartitionState(low_offset=0), engine_version=engine_version())
         self._snapshot_of, self._rules_of, self._fetch = snapshot_of, rules_of, fetch
         self._passes_over = passes_over
         self.residents = RowCache(names, resident_max)
@@ -147,6 +150,7 @@ class Partition:
         self._snapshot: Snapshot  # in force
         self._barriers: Counter[tuple[Outcome, str]] = Counter()  # and what could not be read
         self._activate(self._now.model_id)
+        self._keep_ids()
 
     @property
     def state(self) -> layout.Rows:
@@ -202,9 +206,7 @@ class Partition:
         Raise SnapshotError where it cannot be scored with.
         """
         self._activate(model_id)
-        self._now = msgspec.structs.replace(
-            self._now, model_id=self.model_id, model_changed_day=self._engine.model_changed_day
-        )
+        self._keep_ids()
 
     @property
     def wants_room(self) -> bool:
@@ -292,8 +294,8 @@ class Partition:
         event = barrier.event
         if isinstance(event, Control):
             passed_over = self._passes_over(event)
-            if not passed_over and event.action == "engine_version" and event.artefact_id != engine_version():
-                self._end_at(barrier.offset, event.artefact_id or UNNAMED)
+            if not passed_over and event.action == ENGINE_ACTION and event.artefact_id != engine_version():
+                self._end_at(barrier.offset, event)
             self._barriers["control", ""] += 1
             if passed_over:
                 self._now = msgspec.structs.replace(self._now, controls_count=self._now.controls_count + 1)
@@ -319,11 +321,13 @@ class Partition:
                 ),
             )
 
-    def _end_at(self, offset: int, next_engine: str) -> NoReturn:
+    def _end_at(self, offset: int, control: Control) -> NoReturn:
+        next_engine = control.artefact_id or UNNAMED
         self._now = msgspec.structs.replace(self._now, low_offset=offset, next_engine=next_engine)
         raise EngineVersionChanged(
             f"{EVENTS}[{self.number}], offset {offset}: the log goes on under engine {next_engine}, "
-            f"this is {engine_version()}"
+            f"this is {engine_version()}",
+            control.control_id,
         )
 
     def _apply_control(self, offset: int, control: Control, chunk: Chunk) -> Iterator[list[Outgoing]]:
@@ -339,10 +343,8 @@ class Partition:
             self._now,
             controls_count=self._now.controls_count + 1,
             backfill=control.action == "backfill_open" or (self._now.backfill and not ends_backfill),
-            model_id=self.model_id,
-            rules_id=self.rules.id,
-            model_changed_day=self._engine.model_changed_day,
         )
+        self._keep_ids()
         if ends_backfill:
             yield from self._sweep(
                 chunk,
@@ -372,6 +374,15 @@ class Partition:
                 ),
             )
         self._row_rules = after
+
+    def _keep_ids(self) -> None:
+        """Put the model and rules in force into the state, packaged ones too: the next engine may package others."""
+        self._now = msgspec.structs.replace(
+            self._now,
+            model_id=self.model_id,
+            rules_id=self.rules.id,
+            model_changed_day=self._engine.model_changed_day,
+        )
 
     def _rules(self, rules_id: str) -> RuleSet:
         packaged = packaged_rules()

@@ -26,7 +26,7 @@ from config.settings import Settings
 from detectors.rules.artefact import RuleSet
 from detectors.snapshot import Snapshot
 from domain import topics
-from domain.events import Control
+from sinks.artefacts import ArtefactMissing
 from sinks.batch import BY_KEY, Headers
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import LINGER_MS_MAX, DeliveryFailed, Outbox
@@ -47,6 +47,7 @@ from sinks.telemetry import (
 from streams import control_log
 from streams.artefacts import rules_of, snapshot_of
 from streams.score import engines, ownership
+from streams.score.engines import EnginesDiffer
 from streams.score.flush_scheduler import FlushScheduler
 from streams.score.owned_partition import OwnedPartition, Step
 from streams.score.partition import EngineVersionChanged, Partition, PartitionState
@@ -87,7 +88,7 @@ class Score(Role):
         self._writer = Writer()
         self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
-        self._has_passed_over = False  # a control record that handed partitions on and was taken back
+        self._engines = engines.NOTHING_SAID  # as last read
         self._delivery_failures = 0
         self._context = DETACHED
         self._flushes = FlushScheduler(
@@ -108,12 +109,13 @@ class Score(Role):
     async def start(self, context: RoleContext) -> None:
         """Connect, and compile all kernels before the worker joins its group.
 
-        Raise EnginesDiffer where a partition is another engine's, and EngineVersionChanged where all are handed on: in
-        the group this worker would keep them from those that may go on.
+        Raise EnginesDiffer where partitions are another engine's, and EngineVersionChanged where all are handed on: in
+        the group this worker would keep them from those that may go on. Raise ArtefactMissing where some are handed on
+        and `control.v1` cannot be read.
         """
         self._context = context
         self._redis = opened(self._settings.redis)
-        self._demand_ours()
+        await self._demand_a_part()
         self._open_outbox()
         compile_kernels()
 
@@ -128,7 +130,7 @@ class Score(Role):
         for tp in tps - set(self._held):
             store = PartitionStore(self._redis, prefix, tp.partition)
             self._held[tp] = OwnedPartition(
-                tp.partition, store, self._snapshot, self._rules, self._step, self._writer, self._passes_over
+                tp.partition, store, self._snapshot, self._rules, self._step, self._writer, lambda: self._engines
             )
         self._share_residents()
         await self._load_due()
@@ -217,12 +219,11 @@ class Score(Role):
             self._outbox.poll()
         except DeliveryFailed as why:
             self._lose_outputs(why)
-        if self._has_passed_over:
-            self._take_back()
         await self._load_due()
         self._flushes.refresh()
         await self._advance_flushes()
-        engines.demand_some_left({held.number: held.handed_to for held in self._held.values()})
+        handed_to = {held.number: held.handed_to for held in self._held.values()}
+        engines.demand_some_left(handed_to.keys(), handed_to.values())
 
     async def stop(self) -> None:
         """Close the connections. What was not flushed is read again after the next start."""
@@ -230,7 +231,7 @@ class Score(Role):
         self._redis.close()
         self._outbox.close()
 
-    def _demand_ours(self) -> None:
+    async def _demand_a_part(self) -> None:
         settings = self._settings
         wanted: dict[int, Sequence[str]] = dict.fromkeys(range(settings.kafka.log_partitions), ())
         try:
@@ -238,41 +239,37 @@ class Score(Role):
         except redis.RedisError as error:
             log.warning("Redis does not say whose its partitions are, each is asked when it is claimed: %s", error)
             return
-        next_engines = dict.fromkeys(found, "")
-        for number, one in found.items():
-            if one.state is not None:
-                state = msgspec.json.decode(one.state, type=PartitionState)
-                engines.demand_ours(number, state)
-                next_engines[number] = state.next_engine
-        try:
-            engines.demand_some_left(next_engines)
-        except EngineVersionChanged:
-            if self._newest_engine() != engine_version():
-                raise
+        states = {
+            number: msgspec.json.decode(one.state, type=PartitionState)
+            for number, one in found.items()
+            if one.state is not None
+        }
+        engines.demand_a_part(states)
+        if any(state.next_engine for state in states.values()):
+            await self._read_of_engines()
+        left = [engines.taken(state, newest=self._engines.newest).next_engine for state in states.values()]
+        engines.demand_some_left(found.keys(), left + [""] * (len(found) - len(states)))
 
-    def _newest_engine(self) -> str | None:
-        newest = control_log.read(self._settings).engine
-        return None if newest is None else newest.artefact_id
-
-    def _passes_over(self, control: Control) -> bool:
-        """Return whether a control record names another engine, and a newer one this: what it said was taken back."""
-        if control.action != engines.ENGINE_ACTION or control.artefact_id == engine_version():
-            return False
-        if is_taken_back := self._newest_engine() == engine_version():
-            self._has_passed_over = True
-            log.info("%s names engine %s, and a newer one this: passed over", control.control_id, control.artefact_id)
-        return is_taken_back
-
-    def _take_back(self) -> None:
-        """Load the partitions that were handed on once more: what handed them on is passed over now."""
-        self._has_passed_over = False
-        for tp, held in self._held.items():
-            if held.handed_to:
-                self._flushes.forget(tp)
-                held.drop(self._clock())
+    async def _read_of_engines(self) -> None:
+        said = await asyncio.to_thread(control_log.read, self._settings)
+        self._engines = engines.said_of(said.controls)
 
     async def _hand_on(self, tp: TP, why: EngineVersionChanged) -> None:
-        """Flush a partition that goes on under another engine. Where that fails it is read up to there once more."""
+        """Flush a partition that goes on under another engine, or read on where that was taken back.
+
+        In both cases, and where it cannot be told or flushed now, nothing is lost: it is read up to there once more.
+        """
+        try:
+            await self._read_of_engines()
+        except ArtefactMissing as missing:
+            self._drop(tp, missing)
+            return
+        if why.control_id in self._engines.taken_back:
+            log.info("%s: %s; a later record names this engine again, so it is passed over", tp, why)
+            for other, held in self._held.items():
+                if other == tp or (held.memory is not None and held.memory.next_engine):
+                    self._drop(other, why)
+            return
         log.info("%s ends: %s", tp, why)
         try:
             await self._flushes.flush_all({tp})
@@ -350,7 +347,7 @@ class Score(Role):
             try:
                 if not held.load():
                     log.warning("%s has had an owner, but Redis holds nothing of it: reading its log from 0", tp)
-            except (Fenced, StoreUnavailable) as why:
+            except (Fenced, StoreUnavailable, EnginesDiffer) as why:
                 self._drop(tp, why)
                 continue
             assert held.memory is not None

@@ -14,6 +14,7 @@ from detectors.rules.artefact import packaged
 from domain import topics
 from domain.events import Control
 from sinks.kafka import Outbox
+from sinks.redis_store import opened
 from streams import control_log
 from streams.score.version import engine_version
 from tests.cli.conftest import Engine
@@ -208,3 +209,32 @@ def test_a_kafka_that_does_not_answer_is_exit_code_1(
     code, out, err = called("backfill", "open", *SIGNED, config=away)
     assert (code, out) == (1, "")
     assert "control.v1" in err
+
+
+def test_what_a_program_comes_with_is_published_by_name(engine: Engine, called: Callable[..., Any]) -> None:
+    for kind, body in (("rules", packaged().encode()), ("model", prior_snapshot().encode())):
+        name = hashlib.sha256(body).hexdigest()
+        assert called("artefact", "publish", kind, "packaged")[1] in (f"{name}\n", f"published already: {name}\n")
+        assert name in {row["id"] for row in json.loads(called("artefact", "list", "--json")[1])}
+
+
+@pytest.mark.parametrize("kind", ["model", "rules"])
+def test_an_engine_is_not_activated_over_what_it_cannot_go_on_with(
+    engine: Engine, called: Callable[..., Any], kind: str
+) -> None:
+    before, key = len(controls(engine)), f"{engine.settings.redis.key_prefix}:{{0}}:p"
+    control_log.write(
+        engine.settings,
+        Control(control_id=f"to-{kind}", action="engine_version", artefact_id="f" * 16, by="op", reason="test"),
+    )
+    with opened(engine.settings.redis) as client:
+        stored = client.get(key)
+        client.set(key, msgspec.json.encode({**msgspec.json.decode(stored), f"{kind}_id": "e" * 64}))
+        try:
+            code, _, err = called("engine", "activate", *SIGNED)
+        finally:
+            client.set(key, stored)
+    assert code == 1
+    assert f"{kind} {'e' * 64} is in force, came with the former program" in err
+    assert f"xinliu artefact publish {kind} packaged" in err
+    assert len(controls(engine)) == before + 1

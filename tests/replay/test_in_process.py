@@ -21,7 +21,6 @@ from replay.log_writer import LogWriter
 from replay.sources import SourceError
 from sinks.batch import Records
 from sinks.partitioner import partitions_of
-from streams.score.partition import EngineVersionChanged
 from streams.score.records import bank_text
 from tests.determinism import log as logs
 from tests.replay.recordings import record
@@ -202,12 +201,17 @@ def test_a_log_that_activates_what_was_not_recorded_is_refused_by_the_id_before_
         replay(written(tmp_path / "log", log.partitions[0]), consumer=never)
 
 
-def test_a_log_that_goes_on_under_another_engine_is_refused_by_its_offset_before_all(tmp_path, log):
+def test_a_log_that_was_handed_to_another_engine_is_replayed_by_this_one_whole_and_says_so(tmp_path, log):
     control = Control(control_id="c", action="engine_version", artefact_id="0123456789abcdef", by="op", reason="test")
     switch = (None, msgspec.json.encode(LogRecord(event=control)), logs.HEADERS, 0)
-    opened = written(tmp_path / "log", [*log.partitions[0][:50], switch])
-    with pytest.raises(EngineVersionChanged, match=r"events.v1\[0\], offset 50: the log goes on under engine 01234567"):
-        replay(opened, consumer=never)
+    opened = written(tmp_path / "log", [*log.partitions[0][:50], switch, *log.partitions[0][50:100]])
+    found = replay(opened, consumer=Collected)
+    assert found.records == 101
+    assert (
+        found.outcomes["control"]
+        == 1 + replay(written(tmp_path / "plain", log.partitions[0][:100]), consumer=Collected).outcomes["control"]
+    )
+    assert any("named 0123456789abcdef: all is by" in note for note in in_process.notes_of(opened))
 
 
 def test_a_recording_of_another_engine_says_so_and_one_that_began_late_too(tmp_path, log):

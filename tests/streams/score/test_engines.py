@@ -1,6 +1,7 @@
 """One engine a partition: a control record hands it from one to the next, and their outputs never mix."""
 
 import contextlib
+import itertools
 from unittest import mock
 
 import msgspec
@@ -9,11 +10,12 @@ import pytest
 from config.settings import ScoreSettings
 from domain import topics
 from domain.events import Control, LogRecord
+from sinks.artefacts import ArtefactMissing
 from sinks.redis_store import connect
 from streams import control_log
 from streams.score import engines, partition, role
 from streams.score.engines import EnginesDiffer
-from streams.score.partition import EngineVersionChanged
+from streams.score.partition import EngineVersionChanged, PartitionState
 from streams.score.version import engine_version
 from tests import brokers, reading
 from tests.streams.score import protocol
@@ -22,18 +24,24 @@ from tests.streams.score.processes import PARTITIONS, clean_run, low_offsets, wo
 from tests.streams.score.protocol import Worker, World, crash, run, small_log
 
 OLD, OTHER = "0" * 16, "f" * 16
+_numbers = itertools.count()
 NEW = engine_version()
 
 
-def named(engine):
-    """Return a control record that names an engine."""
-    return Control(control_id=f"to-{engine}", action="engine_version", artefact_id=engine, by="op", reason="test")
+def named(engine, number=0):
+    """Return a control record that names an engine; its id is that of the name and a number."""
+    name = f"{number}-to-{engine}"
+    return Control(control_id=name, action="engine_version", artefact_id=engine, by="op", reason="test")
 
 
-def row(engine):
+def row(control):
     """Return it as a record of events.v1."""
-    value = msgspec.json.encode(LogRecord(event=named(engine), fingerprint="", origin=("c", 0, 0)))
+    value = msgspec.json.encode(LogRecord(event=control, fingerprint="", origin=("c", 0, 0)))
     return None, value, HEADERS, 0
+
+
+def state_of(engine, next_engine="", low_offset=7):
+    return PartitionState(low_offset=low_offset, engine_version=engine, next_engine=next_engine)
 
 
 class _Output(msgspec.Struct):
@@ -78,7 +86,7 @@ class EngineWorld(World):
     """
 
     def __init__(self, address, redis_url, outbox, names, first, **more):
-        self._names = names
+        self._names, self._number = names, next(_numbers)  # control.v1 is that of the worlds before, too
         with mock.patch.object(protocol, "small_log", self._log), _passing_over():
             super().__init__(address, redis_url, outbox, **more)
         self.first = first
@@ -88,12 +96,12 @@ class EngineWorld(World):
         rows = small_log(name)
         self.at = len(rows) - 8
         for i, engine in enumerate(self._names):
-            rows.insert(self.at + 2 * i, row(engine))
+            rows.insert(self.at + 2 * i, row(named(engine, self._number)))
         return rows
 
     def says(self, engine):
         """Write to control.v1 that an engine goes on."""
-        control_log.write(self.settings, named(engine))
+        control_log.write(self.settings, named(engine, self._number))
 
     def state(self):
         """Return the partition's state in Redis, as JSON has it."""
@@ -185,9 +193,10 @@ def test_fault_39_what_changes_after_the_start_is_refused_at_the_claim(make_engi
         await world.one.join()
         await world.one.apply(4)
         before = world.copy()
-        with pytest.raises(EnginesDiffer, match=f"stands at offset 0 under engine {OLD}, this is {NEW}"):
-            await fault.inject(world.two.join)
+        await fault.inject(world.two.join)
         assert world.copy() == before, "not even the fence has moved"
+        with pytest.raises(EngineVersionChanged, match=f"goes on under engine {OLD}, this is {NEW}"):
+            await world.two.flush()
         world.two.crash()
         world.says(NEW)
         await read_up_to_its_end(world, world.one)
@@ -215,11 +224,80 @@ def test_fault_39_an_engine_that_nobody_has_is_passed_over_once_a_newer_record_n
 
 def test_a_log_with_two_upgrades_is_read_anew_by_the_engine_of_the_last(make_engine_world):
     async def scenario(world):
-        world.says(NEW)
+        for engine in (OTHER, OLD, NEW):
+            world.says(engine)
         await world.two.join()
         await world.settle(world.two)
 
     run(make_engine_world([OTHER, OLD, NEW], NEW), scenario)
+
+
+def test_fault_39_what_the_new_engine_cannot_go_on_with_stays_the_old_ones(make_engine_world, fault):
+    """Its state names rules that nobody has published: those packaged with the old engine, say."""
+
+    async def scenario(world):
+        world.says(NEW)
+        await world.one.join()
+        await read_up_to_its_end(world, world.one)
+        good = world.redis.get(f"{world.base}:p")
+        world.redis.set(f"{world.base}:p", msgspec.json.encode({**msgspec.json.decode(good), "rules_id": "e" * 64}))
+        with pytest.raises(ArtefactMissing, match="e" * 64):
+            await fault.inject(world.two.join)
+        world.two.crash()
+        assert (world.state()["engine_version"], world.state()["next_engine"]) == (OLD, NEW)
+        world.redis.set(f"{world.base}:p", good)
+        await world.two.join()
+        await world.settle(world.two)
+
+    run(make_engine_world([NEW], OLD), scenario)
+    fault(observed="the new engine ended by name, and the partition was the old one's still")
+
+
+def test_a_state_names_the_model_and_the_rules_in_force_from_its_first_load_on(make_engine_world):
+    async def scenario(world):
+        await world.two.join()
+        first = world.state()
+        assert {len(first[name]) for name in ("model_id", "rules_id")} == {64}
+        assert all(first[name] == world.clean.state[name] for name in ("model_id", "rules_id"))
+        world.says(NEW)
+        await world.settle(world.two)
+
+    run(make_engine_world([NEW], NEW), scenario)
+
+
+def test_a_record_is_taken_back_by_any_later_one_that_names_this_engine():
+    first, back, again = named(OTHER, 1), named(NEW, 2), named(OTHER, 3)
+    assert engines.said_of([]) == engines.NOTHING_SAID
+    assert engines.said_of([first]) == (OTHER, frozenset())
+    assert engines.said_of([first, back]) == (NEW, {first.control_id})
+    assert engines.said_of([first, back, again]) == (OTHER, {first.control_id}), "for ever"
+    assert engines.said_of([back, first]) == (OTHER, frozenset())
+
+
+def test_what_was_handed_on_stays_so_unless_the_newest_record_names_this_engine():
+    handed_on = state_of(NEW, OTHER)
+    assert engines.taken(handed_on, newest=OTHER) == engines.taken(handed_on, newest=None) == handed_on
+    assert engines.taken(handed_on, newest=NEW) == state_of(NEW)
+    assert engines.taken(state_of(OLD, NEW), newest=OTHER) == engines.taken(state_of(""), newest=None) == state_of(NEW)
+
+
+@pytest.mark.parametrize(
+    ("held", "refused"),
+    [
+        ([], False),
+        ([state_of(NEW), state_of(NEW)], False),
+        ([state_of(NEW), state_of(OLD)], False),  # each engine reads its own to their ends, alone
+        ([state_of(NEW, OTHER), state_of(OLD)], True),
+        ([state_of(OLD), state_of(OLD, NEW)], True),  # the old one still reads
+        ([state_of(OLD, NEW), state_of(OLD, NEW)], False),
+        ([state_of(OLD, OTHER)], True),
+        ([state_of("")], False),
+    ],
+)
+def test_an_engine_joins_the_group_where_some_of_it_is_its_own_or_nothing_is_anothers(held, refused):
+    expected = pytest.raises(EnginesDiffer) if refused else contextlib.nullcontext()
+    with expected:
+        engines.demand_a_part(dict(enumerate(held)))
 
 
 def test_a_state_of_before_engines_were_kept_is_taken_once(make_engine_world, caplog):
@@ -295,7 +373,7 @@ def test_fault_39_a_rolling_upgrade(stack, launch, eventually, seed, fault):
     assert f"EnginesDiffer: events.v1[0] stands at offset {ends[0]} under engine {OLD}" in early.log_tail(400)
     assert old.running, old.log_tail()
     fault.inject(control_log.write, settings, named(NEW))
-    append(settings, row(NEW), *range(PARTITIONS))
+    append(settings, row(named(NEW)), *range(PARTITIONS))
     after = write_log(settings, records[half:])
     assert old.wait(60) == 1
     assert f"goes on under engine {NEW}, this is {OLD}: start workers of {NEW}" in old.log_tail(400)
@@ -305,7 +383,7 @@ def test_fault_39_a_rolling_upgrade(stack, launch, eventually, seed, fault):
     assert again.wait(60) == 1
     assert "runs: " not in again.log_tail(400), "it has not joined the group"
     new = launch(settings, "new")
-    whole = {p: [*before[p], row(NEW), *after[p]] for p in range(PARTITIONS)}
+    whole = {p: [*before[p], row(named(NEW)), *after[p]] for p in range(PARTITIONS)}
     eventually(lambda: low_offsets(client) == [len(whole[p]) for p in whole] or not new.running, 120, "the rest")
     new.stop()
     assert new.returncode == 0, new.log_tail()
@@ -332,12 +410,12 @@ def test_fault_39_a_record_is_taken_back_while_the_engine_that_it_ends_still_rea
     ends = [len(before[p]) for p in range(PARTITIONS)]
     one = launch(settings, "one")
     fault.inject(control_log.write, settings, named(OTHER))
-    append(settings, row(OTHER), 0)
+    append(settings, row(named(OTHER)), 0)
     eventually(lambda: states(client)[0] == (NEW, OTHER) or not one.running, 120, "the end of partition 0")
     assert one.running, one.log_tail()
     control_log.write(settings, named(NEW))
-    append(settings, row(OTHER), 1)
-    append(settings, row(NEW), 0, 1)
+    append(settings, row(named(OTHER)), 1)
+    append(settings, row(named(NEW)), 0, 1)
     wanted = [end + 2 for end in ends]
     eventually(lambda: low_offsets(client) == wanted or not one.running, 60, "both partitions")
     one.stop()
