@@ -1,4 +1,4 @@
-"""Whose a partition is: the engine's that wrote its state, until a control record hands it to another.
+"""The engine of a partition: the one that wrote its state, until a control record hands it to another.
 
 Two engines make other outputs of the same records, so none goes on with what another began
 (docs/adr/0048-one-engine-a-partition.md).
@@ -23,8 +23,8 @@ class EnginesDiffer(Exception):
         self.engine = engine
 
 
-class Said(NamedTuple):
-    """What `control.v1` says of engines: the one named last, and the records that name another and were taken back.
+class EngineRecords(NamedTuple):
+    """Records of `control.v1` on engines: which one is named last, and which records were taken back.
 
     A record is taken back by any later one that names this engine. On a log that is only appended to, that holds for
     ever: whatever is read of it later, an engine never ends where it has passed over.
@@ -34,16 +34,16 @@ class Said(NamedTuple):
     taken_back: frozenset[str]
 
 
-NOTHING_SAID = Said(None, frozenset())
+NO_RECORDS = EngineRecords(None, frozenset())
 
 
-def said_of(controls: Sequence[Control]) -> Said:
+def records_of(controls: Sequence[Control]) -> EngineRecords:
     """Return what control records, in the order of `control.v1`, say of engines."""
     named = [one for one in controls if one.action == ENGINE_ACTION]
     ours = [one.artefact_id == engine_version() for one in named]
     until = max((place for place, is_ours in enumerate(ours) if is_ours), default=0)
     others = (one.control_id for one, is_ours in zip(named[:until], ours, strict=False) if not is_ours)
-    return Said(named[-1].artefact_id if named else None, frozenset(others))
+    return EngineRecords(named[-1].artefact_id if named else None, frozenset(others))
 
 
 def is_ours(state: PartitionState | None) -> bool:

@@ -26,7 +26,7 @@ from detectors.snapshot import Snapshot
 from features import values
 from features.values import Value
 from sinks.redis_store import PartitionStore
-from streams.score.engines import NOTHING_SAID, EnginesDiffer, Said, demand_ours, taken
+from streams.score.engines import NO_RECORDS, EngineRecords, EnginesDiffer, demand_ours, taken
 from streams.score.partition import Partition, PartitionState
 from streams.score.rows import Writer
 
@@ -57,11 +57,11 @@ class OwnedPartition:
         rules_of: Callable[[str], RuleSet],
         step: Step,
         writer: Writer | None = None,
-        said_of_engines: Callable[[], Said] = lambda: NOTHING_SAID,
+        engine_records: Callable[[], EngineRecords] = lambda: NO_RECORDS,
     ) -> None:
         """Prepare partition `number`.
 
-        `writer` is one that the partitions of this worker share, None for one of its own; `said_of_engines` returns
+        `writer` is one that the partitions of this worker share, None for one of its own; `engine_records` returns
         what the worker has read of them.
         """
         self.number = number
@@ -73,7 +73,7 @@ class OwnedPartition:
         self._resident_max = 1
         self._store = store
         self._snapshot_of, self._rules_of, self._writer = snapshot_of, rules_of, writer
-        self._said_of_engines = said_of_engines
+        self._engine_records = engine_records
         self._step = step
         self._is_first = False
         self._low_offset = 0
@@ -108,7 +108,7 @@ class OwnedPartition:
             self._foreign = why.engine
             raise
         self._foreign = ""
-        ours = taken(state or PartitionState(low_offset=0), newest=self._said_of_engines().newest)
+        ours = taken(state or PartitionState(low_offset=0), newest=self._engine_records().newest)
         self._step("load", self.number)
         names = self._store.names()
         memory = Partition(
@@ -120,7 +120,7 @@ class OwnedPartition:
             rules_of=self._rules_of,
             resident_max=self._resident_max,
             writer=self._writer,
-            passes_over=lambda control: control.control_id in self._said_of_engines().taken_back,
+            passes_over=lambda control: control.control_id in self._engine_records().taken_back,
         )
         if state is not None and state.engine_version != ours.engine_version:
             self._demand_readable(names)

@@ -88,7 +88,7 @@ class Score(Role):
         self._writer = Writer()
         self._turn_s = 0.0  # when others last had theirs between two batches
         self._rewinds: dict[TP, int] = {}
-        self._engines = engines.NOTHING_SAID  # as last read
+        self._engines = engines.NO_RECORDS  # as last read
         self._delivery_failures = 0
         self._context = DETACHED
         self._flushes = FlushScheduler(
@@ -252,7 +252,7 @@ class Score(Role):
 
     async def _read_of_engines(self) -> None:
         said = await asyncio.to_thread(control_log.read, self._settings)
-        self._engines = engines.said_of(said.controls)
+        self._engines = engines.records_of(said.controls)
 
     async def _hand_on(self, tp: TP, why: EngineVersionChanged) -> None:
         """Flush a partition that goes on under another engine, or read on where that was taken back.
