@@ -125,7 +125,7 @@ def read(body: bytes, expected_id: str, kind: Any, name: str, refusal: type[Valu
         raise refusal(f"{name} {expected_id}: its bytes hash to {content_id(body)}")
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal(f"{name} {expected_id}: {error}") from error
 
 
@@ -144,6 +144,8 @@ def decode(body: bytes, expected_id: str) -> Snapshot:
     for name in snapshot.weights_milli:
         if reason := _unusable(snapshot, name):
             raise SnapshotError(f"model {expected_id}: {reason}")
+    if odd := sorted(set(snapshot.unknown_at_micro) - set(snapshot.null_levels_micro)):
+        raise SnapshotError(f"model {expected_id}: {odd[0]} has a value that bounds its nulls, and no nulls")
     for name, reference in snapshot.reference.items():
         if len(reference.shares_ppm) != len(reference.edges_micro) + 1:
             raise SnapshotError(f"model {expected_id}: the shares of reference {name} are not one more than its edges")

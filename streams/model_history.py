@@ -258,7 +258,7 @@ def _reports(
         body = message.value() or b""
         try:
             said = _report(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.warning("%s offset %s cannot be read: %s", topics.MODEL_REPORT, message.offset(), error)
             continue
         if isinstance(said, Candidate):

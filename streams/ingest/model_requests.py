@@ -20,18 +20,20 @@ from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from domain import topics
-from domain.calendar import EVENT_TIME_MS_MIN
+from domain.calendar import EVENT_TIME_MS_MIN, day_of, month_of_day
 from domain.events import EVENT_BYTES_MAX, SCHEMA
 from domain.outputs import ActivationRequest, DeadLetter
 from domain.reject import Reason, Rejected
 from domain.validate import headers_fault
 from sinks.artefacts import ArtefactMissing
+from sinks.client import client_settings
 from sinks.kafka import MarkedOutbox
+from streams.control_log import READ_S_MAX
 from streams.dead_letters import dead_letter, unreadable
 from streams.ingest.forwarding import Outcome, schema_of
 from streams.model_activation import activation, is_granted, overtaken, refusal
 from streams.model_decisions import Contended, Deciding
-from streams.model_history import ModelHistory, read_history
+from streams.model_history import ModelHistory, read_history, read_said
 from streams.transport import Chunk, UnreadableBatch
 from streams.transport.chunk import Row
 from streams.worker.role import TP
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 
 REQUESTS = TP(topics.MODEL_REQUEST, 0)
 AT_ONCE = 500  # records that are answered in one go
-AGAIN_S = 3.0  # after an attempt that has failed
+AGAIN_S = 3.0  # after an attempt that has failed, and after a grant
 _FAILURES = (KafkaException, ArtefactMissing, Contended, TimeoutError)  # all of them pass
 _decode = msgspec.json.Decoder(ActivationRequest).decode
 
@@ -48,11 +50,13 @@ _decode = msgspec.json.Decoder(ActivationRequest).decode
 class ModelRequests:
     """The requests that this worker has read. Call `settle` often.
 
-    counts: requests by outcome, "forwarded" for those that are granted.
+    counts: requests by outcome, "forwarded" for those that are granted. passed_over: batches that cannot be read, by
+    reason.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[Outcome] = Counter()
+        self.passed_over: Counter[str] = Counter()
         self._settings, self._clock = settings, clock
         self._chunks: deque[Chunk] = deque()
         self._unreadable: UnreadableBatch | None = None  # what comes after them
@@ -66,6 +70,11 @@ class ModelRequests:
     def is_paused(self) -> bool:
         """Whether no more are to be fetched: some wait for their answer."""
         return bool(self._chunks) or self._unreadable is not None
+
+    @property
+    def held(self) -> int:
+        """Number of requests that wait for their answer."""
+        return sum(map(len, self._chunks))
 
     def begin(self) -> None:
         """Forget all: the partition is assigned anew."""
@@ -122,6 +131,8 @@ class ModelRequests:
             if answer is not None:
                 dead_letter(out, chunk, i, answer)
             self.counts["forwarded" if answer is None else answer.reason.value] += 1
+        if None in answers:  # a decision fences whoever decides at the moment: operators get their turn
+            self._again_s = self._clock() + AGAIN_S
         if len(answers) < len(chunk):
             self._chunks.appendleft(rest := chunk.part(len(answers), len(chunk)))
             self._position = rest.start_offset
@@ -143,7 +154,7 @@ class ModelRequests:
         )
         key = REQUESTS.topic.encode()
         out.send_marked(topics.DEAD_LETTERS, msgspec.json.encode(letter), key=key, lane=REQUESTS, mark=batch.offset)
-        self.counts[letter.reason] += 1
+        self.passed_over[batch.reason] += 1
 
 
 def answered(settings: Settings, rows: Sequence[Row]) -> list[Rejected | None]:
@@ -183,9 +194,11 @@ def _decided(settings: Settings, request: ActivationRequest, time_ms: int) -> Re
 
 
 def _history(settings: Settings, *requests: ActivationRequest) -> ModelHistory:
-    """Read what was decided and published, where any of the requests might be granted."""
-    if settings.learn.activation != "auto" or not requests:
+    """Read what was decided, and what was published where any of the requests might be granted."""
+    if not requests:
         return ModelHistory()
+    if settings.learn.activation != "auto":
+        return ModelHistory().with_said(read_said(settings.kafka, READ_S_MAX, client_settings(settings.kafka)))
     return read_history(settings.kafka, only={one.model_id for one in requests})
 
 
@@ -194,11 +207,15 @@ def _refusal(history: ModelHistory, request: ActivationRequest, time_ms: int, se
     found = refusal(history, request.model_id, settings.learn) or overtaken(history, request)
     if found is not None:
         return found
-    as_of = history.candidates[request.model_id].candidate.as_of
+    candidate = history.candidates[request.model_id].candidate
+    as_of = candidate.as_of
     if as_of < EVENT_TIME_MS_MIN:
         return Rejected(reason=Reason.TIME_TOO_EARLY, field="as_of", detail="before 1990-01-01")
     if as_of > time_ms + settings.ingest.future_tolerance_ms:
         return Rejected(reason=Reason.TIME_IN_FUTURE, field="as_of", detail="its month has not ended")
+    if candidate.month != month_of_day(day_of(as_of - 1)):
+        # So that there is one of a kind a calendar month at most, whatever learn's password publishes.
+        return Rejected(reason=Reason.MODEL_UNKNOWN, field="month", detail="as_of is not the end of its month")
     return None
 
 
@@ -214,5 +231,7 @@ def _request(row: Row) -> ActivationRequest | Rejected:
         return Rejected(reason=Reason.UNKNOWN_VERSION, field="schema", detail=f"known: {SCHEMA}")
     try:
         return _decode(row.value)
+    except RecursionError:
+        return Rejected(reason=Reason.NOT_JSON, detail="nested too deeply")
     except ValueError as error:
         return unreadable(error)

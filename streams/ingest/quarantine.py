@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import google_crc32c
 import msgspec
@@ -160,11 +160,19 @@ class BeyondRefused(HeldRecord):
         return f"one more refused record, beyond {self.an_hour:,} an hour; dlq.v1 holds those before it"
 
 
+class GoesOn(NamedTuple):
+    """Where a feed goes on, and why it was paused."""
+
+    offset: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Paused:
     """A paused feed. next_offset: where it goes on by itself. unsent: None once it is kept in the topic."""
 
     offset: int
+    reason: str
     next_offset: int | None
     unsent: UnreadableBatch | HeldRecord | None
 
@@ -206,7 +214,7 @@ class Quarantine:
         next_offset = None
         if isinstance(at, UnreadableBatch) and self._settings.ingest.unreadable == "skip":
             next_offset = at.next_offset
-        self._paused[tp] = _Paused(at.offset, next_offset, at)
+        self._paused[tp] = _Paused(at.offset, at.reason, next_offset, at)
 
     def has_read(self) -> bool:
         """Return whether the content of the topic is known.
@@ -256,25 +264,25 @@ class Quarantine:
         brought = [one.new_enterprises or 0 for one in resumed if (one.topic, one.day) == (topic, day)]
         return quota + max(brought, default=0)
 
-    def settle(self, outbox: MarkedOutbox) -> dict[TP, int]:
-        """Keep new places in the topic; return the feeds that are no longer paused, each with its next offset.
+    def settle(self, outbox: MarkedOutbox) -> dict[TP, GoesOn]:
+        """Keep new places in the topic; return the feeds that are no longer paused.
 
         Waits for nothing.
         """
         if not self._paused or not self.has_read():
             return {}
         assert self._decisions is not None  # it comes with what was read
-        resumed, goes_on = self._decisions.poll(), {}
+        resumed, goes_on = self._decisions.poll(), dict[TP, GoesOn]()
         for tp, at in list(self._paused.items()):
             if at.unsent is not None:
                 self._keep(outbox, tp, at.unsent)
-                self._paused[tp] = _Paused(at.offset, at.next_offset, None)
+                self._paused[tp] = _Paused(at.offset, at.reason, at.next_offset, None)
             next_offset = self._decisions.skips.get((*tp, at.offset), at.next_offset)
             if next_offset is None and (*tp, at.offset) in resumed:
                 next_offset = at.offset
             if next_offset is not None:
                 log.warning("feed %s[%d] goes on from offset %d at %d", *tp, at.offset, next_offset)
-                goes_on[tp] = next_offset
+                goes_on[tp] = GoesOn(next_offset, at.reason)
                 del self._paused[tp]
         return goes_on
 

@@ -161,6 +161,7 @@ class Ingest(Role):
         self._alignment.is_closed = CONTROL in tps
         self._publisher.begin(own)
         self._quarantine.begin()
+        self._let_go[REQUESTS] += self._model_requests.held
         self._model_requests.begin()
         self._rewinds = {}
         self._is_assigned = True
@@ -276,6 +277,7 @@ class Ingest(Role):
             yield Outcomes(topic=tp.topic, partition=tp.partition, outcome="let_go", records=records)
         for tp, one in self._inputs.items():
             yield HeldBack(topic=tp.topic, partition=tp.partition, records=sum(map(len, one.held)))
+        yield HeldBack(topic=REQUESTS.topic, partition=REQUESTS.partition, records=self._model_requests.held)
         for tp, enterprises in self._new_enterprises.items():
             yield NewEnterprises(topic=tp.topic, partition=tp.partition, enterprises=enterprises)
         for (tp, reason), seconds in self._waited_s.items():
@@ -283,6 +285,8 @@ class Ingest(Role):
         yield EnterprisesKnown(enterprises=len(self._enterprises))
         for (topic, partition, reason), batches in self._quarantine.counts.items():
             yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
+        for reason, batches in self._model_requests.passed_over.items():
+            yield Quarantined(topic=REQUESTS.topic, partition=REQUESTS.partition, reason=reason, batches=batches)
         paused = self._quarantine.paused
         for tp, one in self._inputs.items():
             if one.aligned:
@@ -382,8 +386,11 @@ class Ingest(Role):
                 one.position = batch.offset
                 self._alignment.pause(tp, batch.offset)
                 self._quarantine.pause(tp, batch)
-        for tp, offset in self._quarantine.settle(self._out).items():
-            self._go_on(self._inputs[tp], offset)
+        for tp, after in self._quarantine.settle(self._out).items():
+            one = self._inputs[tp]
+            if after.reason == BeyondRefused.reason and one.allowance is not None:
+                one.allowance.grant()
+            self._go_on(one, after.offset)
 
     def _settle_quota(self, one: _Input, at: BeyondQuota | BeyondRefused) -> None:
         """Let a feed go on where operators have granted more than it has brought, else pause it."""
@@ -404,8 +411,6 @@ class Ingest(Role):
     def _go_on(self, one: _Input, offset: int) -> None:
         """Let a paused feed go on at an offset, with what is held of it or, beyond that, by a rewind."""
         one.position, held = offset, sum(map(len, one.held))
-        if one.allowance is not None:
-            one.allowance.grant()
         while one.held and one.held[0].chunk.next_offset <= offset:
             one.held.popleft()
         if one.held:
@@ -430,12 +435,12 @@ class Ingest(Role):
         for tp, one in self._inputs.items():
             if one.waits is None or one.allowance is None:
                 continue
+            self._waited_s[tp, one.waits] += now_s - one.waits_since_s
+            one.waits_since_s = now_s
             if one.waits == "holds":
                 is_over = self._quarantine.has_read()
             else:
                 is_over = one.allowance.has_refilled(now_s)
-                self._waited_s[tp, one.waits] += now_s - one.waits_since_s
-                one.waits_since_s = now_s
                 if is_over:
                     log.warning("feed %s[%d] goes on: a minute's worth of its %s is there", *tp, one.waits)
             if is_over:
@@ -570,7 +575,7 @@ class Ingest(Role):
         if count is None:
             return len(refused)
         if not self._quarantine.has_read():
-            one.waits = "holds"
+            one.waits, one.waits_since_s = "holds", self._clock()
             return 0
         count = self._quarantine.refusable(one.tp, [each.offset for each in refused[:count]])
         if count < len(refused):

@@ -173,7 +173,7 @@ def test_the_lines_of_what_moved_the_score_add_up_on_the_page(engine: Stack, bro
     answer = fetch(engine, f"api/enterprise/{ENTERPRISE}/moves?days={days}")
     close = date_of(answer["days"][0])
     assert answer["days"][1] - answer["days"][0] >= days
-    browser.wait_for(f"document.querySelector('#move-rows tr').textContent.includes('{close}')")
+    browser.wait_for(f"document.querySelector('#move-rows tr')?.textContent.includes('{close}')")
     rows = browser.evaluate(
         "[...document.querySelectorAll('#move-rows tr')].map(r => [r.dataset.what, r.querySelector('td').textContent])"
     )

@@ -227,6 +227,14 @@ def without(field, name):
     return msgspec.structs.replace(wide(), **{field: kept})
 
 
+def bounding_what_has_no_nulls():
+    """Return a snapshot that does not score RISING, but has a bound of its nulls."""
+    made = without("null_levels_micro", RISING)
+    weights = dict(made.weights_milli)
+    weights[FALLING] += weights.pop(RISING)
+    return msgspec.structs.replace(made, weights_milli=weights)
+
+
 _NULLS = dict.fromkeys(NULL_LEVELS_MICRO, 0)
 _QUARTERS = (0, 250_000, 500_000, 750_000, MICRO)
 _FIVE = (0, 1, 2, 3, 4)
@@ -258,6 +266,7 @@ REFUSED: dict[str, tuple[Snapshot, str]] = {
         "Expected `int` <= 1000000",
     ),
     "no bound of nulls": (without("unknown_at_micro", RISING), f"{RISING} lacks the value that bounds"),
+    "a bound of no nulls": (bounding_what_has_no_nulls(), f"{RISING} has a value that bounds its nulls, and no nulls"),
     "an unknown null": (
         changed(RISING, null_levels_micro=_NULLS | {"lost": 0}),
         f"{RISING} has a level for lost, which is no kind of null",

@@ -33,7 +33,7 @@ from tests.streams.ingest.test_unreadable_feeds import (
     record,
     rows_of,
 )
-from tests.streams.transport.record_batches import ZSTD, Batch
+from tests.streams.transport.record_batches import ZSTD, Batch, Row
 
 FLOOD, GOOD = topics.bank_events(BANKS[0]), topics.bank_events(BANKS[1])
 
@@ -168,6 +168,21 @@ def test_junk_is_held_at_its_offset_until_it_is_resumed_or_skipped(settings, emp
     assert [one.offset for one in dead_letters(broker)] == [*range(200), 249]
     assert len(quarantine(broker)) == 2
     balances(found, FLOOD, 49)
+
+
+def test_a_batch_that_is_skipped_by_itself_grants_nothing(settings, empty_kafka, tmp_path, eventually):
+    broker, found = empty_kafka, settings(unreadable="skip", feed_refused_per_hour_max=100)
+    produce(broker, FLOOD, junk(60))
+    produce(broker, FLOOD, Batch(rows=[Row(delta=delta) for delta in (0, 1, 1)], last_delta=2).encoded())
+    produce(broker, FLOOD, junk(60))
+    send(broker, GOOD, rows_of(1, 0))
+    with worker(found, tmp_path / "log"):
+        eventually(
+            lambda: [one.reason for one in quarantine(broker)] == ["offset_delta", "refused_records"],
+            deadline_s=60,
+            what="held after an hour's worth, whatever was skipped",
+        )
+    assert letters(broker) == 100
 
 
 EACH = len(as_bytes(txn("0000", at(0)))) + sum(len(name) + len(value) + 3 for name, value in HEADERS)

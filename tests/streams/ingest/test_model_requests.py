@@ -32,6 +32,7 @@ from tests.streams.ingest.raw_produce import produce
 from tests.streams.learn.candidates import FIRST_MONTH, id_of, snapshot, unscorable
 from tests.streams.transport.record_batches import Batch, Row
 
+DEEP = b"[" * 1_000 + b"]" * 1_000
 FOREIGN = [("schema", b"xinliu.event/2")]
 
 
@@ -106,6 +107,7 @@ def test_what_is_no_request_for_a_proposed_candidate_is_refused_by_name(site, tm
         (b"", "not_json", None),
         (None, "not_json", None),
         (b"[1]", "wrong_type", None),
+        (DEEP, "wrong_type", None),
         (b'{"model_id":"%s"}' % held.encode(), "wrong_type", None),
         (asking(held)[:-1] + b',"by":"zhang"}', "wrong_type", None),
         (msgspec.json.encode(Control(control_id="c", action="model_resume", by="l", reason="r")), "wrong_type", None),
@@ -120,12 +122,23 @@ def test_what_is_no_request_for_a_proposed_candidate_is_refused_by_name(site, tm
         (asking(old), "model_overtaken", "model_id"),
         (asking(late), "time_in_future", "as_of"),
     ]
+    outbox = Outbox(site.kafka.bootstrap)
+    outbox.send(topics.MODEL_REPORT, b'{"type":"candidate","x":' + DEEP + b"}")  # whoever has learn's password may
+    outbox.drain()
     ask(site, *(one for one, _, _ in requests))
     answer_all(site, tmp_path, eventually, len(requests))
     assert refusals(site) == [(n, reason, field) for n, (_, reason, field) in enumerate(requests)]
     assert said(site) == []
     letters = dead_letters(site.kafka.bootstrap)
     assert all(one.sealed is None for one in letters), "they stand in a topic of our own"
+
+
+def test_a_candidate_of_another_month_than_its_date_is_refused(site, tmp_path, eventually):
+    """Else learn's password would bring any number of models into force, one after the other."""
+    ask(site, asking(proposed(site, 1, month=FIRST_MONTH + 2)))
+    answer_all(site, tmp_path, eventually, 1)
+    assert refusals(site) == [(0, "model_unknown", "month")]
+    assert said(site) == []
 
 
 def test_what_learn_has_proposed_is_granted_once_however_often_it_is_asked_for(site, tmp_path, eventually):
@@ -283,10 +296,11 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
             requests.settle(out)
         assert "waits, to be tried again: control.v1 not read to its end" in caplog.text
         assert (requests.is_paused, requests.low_offset(out), attempts["made"]) == (True, None, 1)
+        assert requests.held == 1
         now_s[0] += model_requests.AGAIN_S
         await settled(out)
         requests.begin()
-        assert not requests.is_paused
+        assert (requests.is_paused, requests.held) == (False, 0)
         requests.take(chunk)
         await settled(out)  # takes what is old, and answers anew
         assert requests.low_offset(out) is None
