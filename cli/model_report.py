@@ -65,7 +65,7 @@ def _months(settings: Settings) -> list[MonthReport]:
     for _, body in _records(settings, topics.MODEL_REPORT):
         try:
             said = decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             print(f"xinliu model: {topics.MODEL_REPORT}: {printable(str(error))}", file=sys.stderr)
             continue
         if isinstance(said, MonthReport):

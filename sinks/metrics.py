@@ -84,7 +84,7 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     ),
     "xinliu_feed_waited_seconds": (
         CounterMetricFamily,
-        "Seconds for which a feed has waited, having spent the records or bytes of an hour",
+        "Seconds for which a feed has waited: for records or bytes of an hour, or to know where feeds are held",
         ("topic", "partition", "reason"),
     ),
     "xinliu_new_enterprises": (

@@ -134,7 +134,10 @@ class FeedPaused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedWaited:
-    """Ingest: seconds since the start for which a feed has waited, having spent its `reason` (records, bytes)."""
+    """Ingest: seconds since the start for which a feed has waited.
+
+    reason: what it had spent (records, bytes), or "holds", until it was known where feeds are held.
+    """
 
     topic: str
     partition: int

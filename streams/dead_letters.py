@@ -34,10 +34,10 @@ _decode_name = msgspec.json.Decoder(_Named).decode
 _pack = msgspec.msgpack.Encoder().encode
 
 
-def unreadable(error: ValueError) -> Rejected:
+def unreadable(error: ValueError | RecursionError) -> Rejected:
     """Return the refusal for a record that its decoder refused with `error`."""
     wrong_type = isinstance(error, msgspec.ValidationError) or not isinstance(
-        error, msgspec.DecodeError | UnicodeDecodeError
+        error, msgspec.DecodeError | UnicodeDecodeError | RecursionError
     )
     reason = Reason.WRONG_TYPE if wrong_type else Reason.NOT_JSON
     return Rejected(reason=reason, detail=without_values(str(error)))

@@ -301,7 +301,7 @@ def _read(decoder: msgspec.json.Decoder[Any], chunk: Chunk) -> Iterator[tuple[in
         else:
             try:
                 yield offset, time_ms, decoder.decode(buffer[start:end])
-            except ValueError as error:  # msgspec's and Unicode's
+            except (ValueError, RecursionError) as error:  # msgspec's and Unicode's
                 yield offset, time_ms, unreadable(error)
 
 

@@ -161,7 +161,7 @@ class BeyondRefused(HeldRecord):
 
 
 class GoesOn(NamedTuple):
-    """Where a feed goes on, and why it was paused."""
+    """Offset at which a paused feed goes on, and why it was paused."""
 
     offset: int
     reason: str

@@ -161,7 +161,8 @@ class Ingest(Role):
         self._alignment.is_closed = CONTROL in tps
         self._publisher.begin(own)
         self._quarantine.begin()
-        self._let_go[REQUESTS] += self._model_requests.held
+        if waiting := self._model_requests.held:
+            self._let_go[REQUESTS] += waiting
         self._model_requests.begin()
         self._rewinds = {}
         self._is_assigned = True

@@ -431,6 +431,7 @@ def test_the_first_body_of_an_event_id_is_the_row(settings: Settings, watched: W
         (b"[]", HEADERS, "wrong_type"),
         (b'{"event": {"type": "txn"', HEADERS, "not_json"),
         (b"\xff", HEADERS, "not_json"),
+        (b'{"event":{"x":' + b"[" * 2_000 + b"]" * 2_000 + b',"type":"txn"}}', HEADERS, "not_json"),
         (payment(3), [("schema", b"xinliu.event/9")], "unknown_version"),
         (payment(3), [], "unknown_version"),
     ],
