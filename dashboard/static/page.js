@@ -176,10 +176,20 @@ function finder() {
   return form;
 }
 
-/** Server-sent events of the engine; `on` maps their names to functions of the decoded data. */
+/**
+ * Server-sent events of the engine; `on` maps their names to functions of the decoded data.
+ * A page that is left may live on in the browser's back/forward cache, and so would its connection: six of them are all
+ * that a browser opens to one host, and the next page would wait until they go.
+ */
 export function follow(on, onLink) {
-  const source = new EventSource("/api/stream");
-  source.onopen = () => onLink("live");
-  source.onerror = () => onLink("reconnecting");
-  for (const [name, take] of Object.entries(on)) source.addEventListener(name, (event) => take(JSON.parse(event.data)));
+  let source;
+  const open = () => {
+    source = new EventSource("/api/stream");
+    source.onopen = () => onLink("live");
+    source.onerror = () => onLink("reconnecting");
+    for (const [name, take] of Object.entries(on)) source.addEventListener(name, (event) => take(JSON.parse(event.data)));
+  };
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => event.persisted && open());
+  open();
 }

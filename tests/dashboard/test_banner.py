@@ -1,4 +1,4 @@
-"""The page's banner about an unavailable archive, in both languages, at the widths of desks' screens."""
+"""Pages without an archive: their banner, in both languages, and the one connection of an open page."""
 
 import asyncio
 import threading
@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from config.settings import KafkaSettings
+from dashboard import web as web_pages
 from dashboard.archive_view import ArchiveView
 from dashboard.browser import Browser
 from dashboard.live import Hub
@@ -16,6 +17,7 @@ from dashboard.web import application
 from sinks.clickhouse import Unavailable
 from streams.sentences import Sentences
 from tests.dashboard.kit import no_models
+from tests.patience import eventually
 
 SAID = {
     "zh": "档案库无应答，下列数字不是最新",
@@ -36,12 +38,17 @@ def away() -> Any:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def hub() -> Hub:
+    return Hub(clients_max=4)
+
+
+@pytest.fixture(scope="module")
+def address(hub: Hub) -> Iterator[str]:
     """Yield the address of pages whose archive is unavailable."""
     loop, listening = asyncio.new_event_loop(), threading.Event()
     archive = ArchiveView(away)
     runner = web.AppRunner(
-        application(Hub(clients_max=4), archive, Sentences(KafkaSettings()), [], no_models), shutdown_timeout=1.0
+        application(hub, archive, Sentences(KafkaSettings()), [], no_models), shutdown_timeout=1.0
     )
 
     async def start() -> None:
@@ -56,7 +63,9 @@ def address() -> Iterator[str]:
     thread = threading.Thread(target=run)
     thread.start()
     assert listening.wait(30)
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web_pages, "HEARTBEAT_S", 0.05)  # which is how the server comes to know of a closed connection
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
@@ -79,3 +88,15 @@ def test_the_banner_names_an_archive_that_is_away(
     assert browser.evaluate("document.querySelector('.link').textContent") == SAID[lang]
     assert browser.evaluate(CUT_OFF) == []
     assert browser.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_a_page_that_is_left_holds_no_connection_and_one_come_back_to_is_live(
+    address: str, hub: Hub, browser: Browser
+) -> None:
+    for _ in range(8):  # two more than a browser opens connections to one host
+        browser.goto(f"{address}/")
+        browser.goto("about:blank")
+        eventually(lambda: hub.client_count == 0, 5, "the connection ends with its page")
+    browser.evaluate("history.back()")
+    browser.wait_for("document.querySelector('.link')?.dataset.state === 'warning'")
+    eventually(lambda: hub.client_count == 1, 5, "one connection")
