@@ -41,6 +41,8 @@ def refusal(history: ModelHistory, model_id: str, learn: LearnSettings) -> Rejec
     moves_scores = not snapshot.scores_as(history.snapshot(history.in_force_id))
     if not is_due(made.day, history.last_switch_day, learn, moves_scores=moves_scores):
         return _rejected(Reason.MODEL_TOO_SOON, f"{learn.switch_days_min} days lie between two switches")
+    if made.candidate.in_force_id != history.in_force_id:
+        return _rejected(Reason.MODEL_OVERTAKEN, "the guard compared it with another model than is in force now")
     return None
 
 

@@ -4,7 +4,8 @@ Learn may not write `control.v1`. Ingest may, and grants nothing on learn's word
 as learn and the operators (streams/model_history.py), and all decide one at a time (streams/model_decisions.py).
 A worker that ends between any two steps is met with the same request again, and finds its control record.
 
-What has to be read is read in a thread, and what comes meanwhile is not fetched: no feed waits for a model.
+What has to be read is read in a thread, and what comes meanwhile is not fetched: no feed waits for a model. Whatever
+stands in learn's topics, it ends no worker: a request that cannot be judged is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -44,6 +46,8 @@ REQUESTS = TP(topics.MODEL_REQUEST, 0)
 AT_ONCE = 500  # records that are answered in one go
 AGAIN_S = 3.0  # after an attempt that has failed, and after a grant
 _FAILURES = (KafkaException, ArtefactMissing, Contended, TimeoutError)  # all of them pass
+P = ParamSpec("P")
+T = TypeVar("T")
 _decode = msgspec.json.Decoder(ActivationRequest).decode
 
 
@@ -164,19 +168,33 @@ def answered(settings: Settings, rows: Sequence[Row]) -> list[Rejected | None]:
     operator decides at this moment: the same requests may be answered again.
     """
     found: list[Rejected | None] = []
-    asked = [_request(row) for row in rows]
-    history = _history(settings, *(one for one in asked if isinstance(one, ActivationRequest)))
+    asked = [_guarded(_request, row) for row in rows]
+    history = _guarded(_history, settings, *(one for one in asked if isinstance(one, ActivationRequest)))
     for row, one in zip(rows, asked, strict=True):
         if isinstance(one, Rejected):
             found.append(one)
+        elif isinstance(history, Rejected):
+            found.append(history)
         elif is_granted(history, one):
             found.append(None)  # before this worker, or another one, has ended
-        elif (why := _refusal(history, one, row.timestamp_ms, settings)) is not None:
+        elif (why := _guarded(_refusal, history, one, row.timestamp_ms, settings)) is not None:
             found.append(why)
         else:
-            found.append(_decided(settings, one, row.timestamp_ms))
+            found.append(_guarded(_decided, settings, one, row.timestamp_ms))
             break  # what was read is old now
     return found
+
+
+def _guarded(judge: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Rejected:
+    """Return what `judge` returns, or a refusal where it raises what no outage does: learn writes what it reads."""
+    try:
+        return judge(*args, **kwargs)
+    except _FAILURES:
+        raise
+    except Exception as error:
+        log.exception("a request of learn cannot be judged, and is refused")
+        why = f"it cannot be judged: {type(error).__name__}; the log of ingest has the rest"
+        return Rejected(reason=Reason.MODEL_HELD, field="model_id", detail=why)
 
 
 def _decided(settings: Settings, request: ActivationRequest, time_ms: int) -> Rejected | None:

@@ -20,7 +20,7 @@ from domain.outputs import ActivationRequest, Candidate
 from sinks.artefacts import ArtefactMissing, publish
 from sinks.kafka import MarkedOutbox, Outbox
 from streams.ingest import model_requests
-from streams.ingest.model_requests import REQUESTS, ModelRequests
+from streams.ingest.model_requests import REQUESTS, ModelRequests, answered
 from streams.learn.learner import last_day
 from streams.model_decisions import Deciding
 from streams.model_history import read_history
@@ -156,19 +156,25 @@ def test_what_learn_has_proposed_is_granted_once_however_often_it_is_asked_for(s
     known = read_history(site.kafka).decided_offset
     soon = proposed(site, 2)
     ask(site, asking(soon, known), asking(soon, stale))
-    later = proposed(site, 4)
+    later = proposed(site, 4, in_force_id=first)
     ask(site, asking(later, stale), asking(later, known))
     answer_all(site, tmp_path, eventually, 7)
     assert [one.artefact_id for one in said(site)] == [first, later]
     assert refusals(site)[1:] == [
         (3, "model_overtaken", "model_id"), (4, "model_overtaken", "model_id"), (5, "model_overtaken", "model_id"),
     ]  # fmt: skip
+    compared_with_another = proposed(site, 6, in_force_id=first)
+    ask(site, asking(compared_with_another, read_history(site.kafka).decided_offset))
+    answer_all(site, tmp_path, eventually, 8)
+    assert refusals(site)[4:] == [(7, "model_overtaken", "model_id")]
 
 
 def test_two_switches_keep_their_distance_whatever_learn_asks_for(site, tmp_path, eventually):
     ask(site, asking(proposed(site, 1)))
     answer_all(site, tmp_path, eventually, 1)
-    ask(site, asking(proposed(site, 2), read_history(site.kafka).decided_offset))
+    (first,) = said(site)
+    later = proposed(site, 2, in_force_id=first.artefact_id)
+    ask(site, asking(later, read_history(site.kafka).decided_offset))
     answer_all(site, tmp_path, eventually, 2)
     assert refusals(site) == [(1, "model_too_soon", "model_id")]
     assert len(said(site)) == 1
@@ -199,6 +205,31 @@ def test_where_a_person_accepts_every_request_is_refused(site, tmp_path, eventua
     answer_all(by_default, tmp_path, eventually, 2)
     assert refusals(by_default) == [(0, "activation_off", "model_id"), (1, "not_json", None)]
     assert said(by_default) == []
+
+
+def test_what_was_granted_is_no_dead_letter_of_a_worker_with_other_settings(site):
+    """The first worker has ended before it could commit."""
+    request = asking(proposed(site, 1))
+    rows = chunk_of(topics.MODEL_REQUEST, 0, 0, [(None, request, HEADERS, 2**42)]).rows([0])
+    by_default = msgspec.structs.replace(site, learn=LearnSettings())
+    assert [one is not None and one.reason for one in answered(by_default, rows)] == ["activation_off"]
+    assert answered(site, rows) == [None]
+    assert answered(by_default, rows) == [None]
+
+
+@pytest.mark.parametrize("where", ["_request", "read_history", "_refusal", "_decided"])
+def test_what_ingest_does_not_expect_refuses_the_request_and_ends_no_worker(site, monkeypatch, caplog, where):
+    def raises(*_: Any, **__: Any) -> None:
+        raise KeyError("no such indicator")
+
+    model_id = proposed(site, 1)
+    rows = chunk_of(topics.MODEL_REQUEST, 0, 0, [(None, asking(model_id), HEADERS, 2**42)]).rows([0])
+    monkeypatch.setattr(model_requests, where, raises)
+    (why,) = answered(site, rows)
+    assert why is not None
+    assert (why.reason, why.detail) == ("model_held", "it cannot be judged: KeyError; the log of ingest has the rest")
+    assert "KeyError: 'no such indicator'" in caplog.text
+    assert said(site) == []
 
 
 def in_log(site: Settings) -> set[str]:
@@ -251,7 +282,7 @@ def test_an_operator_who_decides_meanwhile_is_not_overtaken(site, tmp_path, even
     """He goes back between ingest's look and its word: its word is not written, and the request is refused."""
     first = proposed(site, 1)
     says(site, "activate", first)
-    later = proposed(site, 6)
+    later = proposed(site, 6, in_force_id=first)
     known = read_history(site.kafka).decided_offset
     overtaken = OPERATOR_FIRST.replace("PRIOR", prior_id())
     ask(site, asking(later, known))
@@ -279,7 +310,7 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
     requests = ModelRequests(site, clock=lambda: now_s[0])
     chunk = chunk_of(topics.MODEL_REQUEST, 0, 5, [(b"k", asking(prior_id()), [], 0)])
 
-    def answered(*_: Any) -> list[None]:
+    def granted(*_: Any) -> list[None]:
         attempts["made"] += 1
         if attempts["made"] == 1:
             raise ArtefactMissing("control.v1 not read to its end")
@@ -309,6 +340,6 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
         assert requests.counts == {"forwarded": 1}
         assert requests.rewinds() == {}
 
-    monkeypatch.setattr(model_requests, "answered", answered)
+    monkeypatch.setattr(model_requests, "answered", granted)
     asyncio.run(story(MarkedOutbox(site.kafka.bootstrap)))
     assert REQUESTS.topic == topics.MODEL_REQUEST
