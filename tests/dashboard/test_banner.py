@@ -47,9 +47,7 @@ def address(hub: Hub) -> Iterator[str]:
     """Yield the address of pages whose archive is unavailable."""
     loop, listening = asyncio.new_event_loop(), threading.Event()
     archive = ArchiveView(away)
-    runner = web.AppRunner(
-        application(hub, archive, Sentences(KafkaSettings()), [], no_models), shutdown_timeout=1.0
-    )
+    runner = web.AppRunner(application(hub, archive, Sentences(KafkaSettings()), [], no_models), shutdown_timeout=1.0)
 
     async def start() -> None:
         await runner.setup()
