@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from config.settings import KafkaSettings
-from dashboard import web as web_pages
 from dashboard.archive_view import ArchiveView
 from dashboard.browser import Browser
 from dashboard.live import Hub
@@ -62,7 +61,7 @@ def address(hub: Hub) -> Iterator[str]:
     thread.start()
     assert listening.wait(30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web_pages, "HEARTBEAT_S", 0.05)  # which is how the server comes to know of a closed connection
+        patch.setattr("dashboard.web.HEARTBEAT_S", 0.05)  # which is how the server comes to know of a closed connection
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
