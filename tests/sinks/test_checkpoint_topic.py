@@ -38,12 +38,14 @@ def test_a_checkpoint_is_what_was_put_last_and_not_dropped(kafka: str, make_topi
     assert store.claim() is None
     store.commit({"a": b"1" * 5_000_000, "b": b"2"}, frozenset(), b'{"n":1}')
     store.commit({"b": b"3", "c": b""}, frozenset({"a"}), b'{"n":2}')
+    store.verify()
     assert content(opened(kafka, topic)) == ({"b": b"3", "c": b""}, {"n": 2})
     again = opened(kafka, topic, "b")
     head = again.claim()
     assert head is not None
     assert (head.number, head.holder) == (2, "a")
     again.commit({"d": b"4"}, frozenset(), b'{"n":3}')
+    again.verify()
     assert content(opened(kafka, topic)) == ({"b": b"3", "c": b"", "d": b"4"}, {"n": 3})
 
 
@@ -63,6 +65,7 @@ def test_fault_22_of_a_checkpoint_that_is_broken_off_nothing_is_read(
     assert last.claim() is not None
     assert content(last) == ({"a": b"1"}, {"n": 1})
     last.commit({"b": b"3"}, frozenset(), b'{"n":3}')
+    last.verify()
     assert content(last) == ({"a": b"1", "b": b"3"}, {"n": 3})
     fault(observed=f"broken off before {step}: the checkpoint before it holds")
 
