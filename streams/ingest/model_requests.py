@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 REQUESTS = TP(topics.MODEL_REQUEST, 0)
 AT_ONCE = 500  # records that are answered in one go
 AGAIN_S = 3.0  # after an attempt that has failed, and after a grant
-_FAILURES = (KafkaException, ArtefactMissing, Contended, TimeoutError)  # all of them pass
+_FAILURES = (KafkaException, ArtefactMissing, Contended, OSError)  # of Kafka, of time, or of this machine: all pass
 P = ParamSpec("P")
 T = TypeVar("T")
 _decode = msgspec.json.Decoder(ActivationRequest).decode
@@ -164,12 +164,14 @@ class ModelRequests:
 def answered(settings: Settings, rows: Sequence[Row]) -> list[Rejected | None]:
     """Return the answers to requests, in their order, up to the first that is granted now: None, or why it is refused.
 
-    Raise KafkaException, ArtefactMissing or ReadTimeout where the broker does not answer, and Contended where an
-    operator decides at this moment: the same requests may be answered again.
+    Raise KafkaException, ArtefactMissing or ReadTimeout where the broker does not answer, Contended where an operator
+    decides at this moment, and OSError of the machine: the same requests may be answered again.
     """
     found: list[Rejected | None] = []
     asked = [_guarded(_request, row) for row in rows]
     history = _guarded(_history, settings, *(one for one in asked if isinstance(one, ActivationRequest)))
+    if isinstance(history, Rejected) and len(rows) > 1:
+        return answered(settings, rows[: len(rows) // 2])  # one that cannot be read of refuses no other
     for row, one in zip(rows, asked, strict=True):
         if isinstance(one, Rejected):
             found.append(one)

@@ -1,6 +1,7 @@
 """Learn's requests on a real broker: ingest grants what learn has proposed, once, and refuses all else by name."""
 
 import asyncio
+import errno
 import logging
 import signal
 from collections import Counter
@@ -230,6 +231,38 @@ def test_what_ingest_does_not_expect_refuses_the_request_and_ends_no_worker(site
     assert (why.reason, why.detail) == ("model_held", "it cannot be judged: KeyError; the log of ingest has the rest")
     assert "KeyError: 'no such indicator'" in caplog.text
     assert said(site) == []
+
+
+def test_a_request_whose_model_cannot_be_read_of_refuses_no_other(site, monkeypatch):
+    poison, good, read_whole = proposed(site, 1), proposed(site, 2), model_requests.read_history
+
+    def raises(*args: Any, only: set[str] | None = None, **more: Any) -> Any:
+        if only is not None and poison in only:
+            raise KeyError("no such indicator")
+        return read_whole(*args, only=only, **more)
+
+    monkeypatch.setattr(model_requests, "read_history", raises)
+    asked = [prior_id(), prior_id(), poison, good, prior_id()]
+    rows = chunk_of(topics.MODEL_REQUEST, 0, 0, [(None, asking(one), HEADERS, 2**42) for one in asked]).rows(range(5))
+    answers: list[Any] = []
+    while len(answers) < len(rows):
+        answers += answered(site, rows[len(answers) :])
+    assert [answer and answer.reason for answer in answers] == [
+        "model_unknown", "model_unknown", "model_held", None, "model_unknown",
+    ]  # fmt: skip
+    assert [one.artefact_id for one in said(site)] == [good]
+
+
+@pytest.mark.parametrize("where", ["_request", "read_history", "_refusal", "_decided"])
+def test_an_error_of_the_machine_refuses_nothing(site, monkeypatch, where):
+    def raises(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows = chunk_of(topics.MODEL_REQUEST, 0, 0, [(None, asking(proposed(site, 1)), HEADERS, 2**42)]).rows([0])
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left on device"):
+        full.setattr(model_requests, where, raises)
+        answered(site, rows)
+    assert answered(site, rows) == [None]
 
 
 def in_log(site: Settings) -> set[str]:
