@@ -259,9 +259,10 @@ def test_an_error_of_the_machine_refuses_nothing(site, monkeypatch, where):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     rows = chunk_of(topics.MODEL_REQUEST, 0, 0, [(None, asking(proposed(site, 1)), HEADERS, 2**42)]).rows([0])
-    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left on device"):
+    with monkeypatch.context() as full:
         full.setattr(model_requests, where, raises)
-        answered(site, rows)
+        with pytest.raises(OSError, match="No space left on device"):
+            answered(site, rows)
     assert answered(site, rows) == [None]
 
 
