@@ -7,18 +7,16 @@ broker tells them apart: all write as one transactional producer, and its openin
 from __future__ import annotations
 
 import time
-from contextlib import closing
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from config.settings import KafkaSettings
 from domain import topics
 from domain.events import Control
 from sinks.artefacts import PARTITION
 from sinks.client import client_settings
-from sinks.log_reader import assigned_consumer
-from sinks.retriable import RETRY_S, bounds
-from streams.control_log import HEADERS, value_of
+from sinks.retriable import RETRY_S
+from streams.control_log import HEADERS, controls, value_of
 
 TIMEOUT_S = 30.0
 TRANSACTION_MS_MAX = 10_000  # what a killed writer has left open holds up readers no longer
@@ -47,20 +45,15 @@ class Deciding:
         self._producer.init_transactions(timeout_s)
 
     def write(self, control: Control) -> None:
-        """Append a control record and wait until it is committed, and whoever reads to the end reads it.
+        """Append a control record, and wait until it is committed and can be read.
 
         Raise Contended where somebody has begun to decide since the construction, and KafkaException where it could
-        not be written, or not be read in time: then it may be there.
+        not be written. Raise KafkaException or ArtefactMissing where it could not be read in time: it may be there.
         """
-        body, offsets = value_of(control, self._kafka), list[int]()
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is None and (offset := message.offset()) is not None:
-                offsets.append(offset)
-
+        body = value_of(control, self._kafka)
         try:
             self._producer.begin_transaction()
-            self._producer.produce(topics.CONTROL, body, partition=PARTITION, headers=HEADERS, on_delivery=delivered)
+            self._producer.produce(topics.CONTROL, body, partition=PARTITION, headers=HEADERS)
             self._producer.commit_transaction(self._timeout_s)
         except KafkaException as error:
             if error.args[0].code() in _FENCED:
@@ -68,13 +61,12 @@ class Deciding:
                     f"{topics.CONTROL}: somebody else decides at this moment: nothing was written"
                 ) from error
             raise
-        self._wait_readable(max(offsets))
+        self._wait_readable(control.control_id)
 
-    def _wait_readable(self, offset: int) -> None:
+    def _wait_readable(self, control_id: str) -> None:
         """Wait for Kafka to end the commit: it answers one before it has."""
-        give_up_s = time.monotonic() + self._timeout_s
-        with closing(assigned_consumer(self._kafka.bootstrap, client_settings(self._kafka))) as consumer:
-            while bounds(consumer, topics.CONTROL, PARTITION)[1] <= offset:
-                if time.monotonic() > give_up_s:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "a commit that Kafka is still ending"))
-                time.sleep(RETRY_S)
+        give_up_s, client = time.monotonic() + self._timeout_s, client_settings(self._kafka)
+        while all(one.control_id != control_id for one in controls(self._kafka.bootstrap, self._timeout_s, client)):
+            if time.monotonic() > give_up_s:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "a commit that Kafka is still ending"))
+            time.sleep(RETRY_S)
