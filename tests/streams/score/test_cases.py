@@ -369,20 +369,20 @@ class _Levels:
         return
 
     def take_alerts(self, columns: AlertColumns) -> None:
+        transitions = columns.transition.tolist()  # 0: nobody is told
         keys = [
             (enterprise, offset, columns.signals[signal], opened_ms, TRANSITIONS[transition])
             for enterprise, offset, signal, opened_ms, transition in zip(
                 columns.enterprise_id.tolist(), columns.offset.tolist(), columns.signal.tolist(),
-                columns.opened_ms.tolist(), columns.transition.tolist(), strict=True,
+                columns.opened_ms.tolist(), transitions, strict=True,
             )
         ]  # fmt: skip
-        tells = columns.transition.tolist()  # of those with 0, nobody is told
-        for key, level, tell in zip(keys, columns.case_level.tolist(), tells, strict=True):
-            if tell:
+        for key, level, transition in zip(keys, columns.case_level.tolist(), transitions, strict=True):
+            if transition:
                 self.found[*key, topics.ALERT_SUPERVISOR].append(level)
         pairs = columns.concerned_row.tolist(), columns.concerned_bank.tolist(), columns.concerned_level.tolist()
         for row, bank, level in sorted(zip(*pairs, strict=True)):
-            if tells[row]:
+            if transitions[row]:
                 self.found[*keys[row], topics.bank_alerts(bank_text(bank))].append(level)
 
     def take_dispositions(self, _columns: DispositionColumns) -> None:
