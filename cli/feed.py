@@ -59,6 +59,7 @@ FEED 是银行（编码或名称）或主题。要写明谁、为什么；open �
 退出码：0 已办；1 数据流没有暂停、Kafka 没有应答，或没有写明谁、为什么；2 用法或设置有误。
 """
 Place = tuple[str, int]
+_OTHERS = topics.GATEWAY, topics.MODEL_REQUEST  # whose unreadable batches are quarantined, besides those of banks
 ACTIONS: Mapping[str, Literal["feed_resume", "feed_skip"]] = {"resume": "feed_resume", "skip": "feed_skip"}
 
 
@@ -85,7 +86,7 @@ def read_feeds(settings: Settings) -> Feeds:
     from streams.ingest.quarantine import quarantined
 
     offsets = Offsets(settings.kafka)
-    names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
+    names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), *_OTHERS)
     batches = tuple(quarantined(settings))  # first: what is passed meanwhile is seen as passed
     return Feeds(batches=batches, committed=offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S))
 
@@ -150,7 +151,7 @@ def _list(args: argparse.Namespace, feeds: Feeds) -> int:
 
 
 def _topic(args: argparse.Namespace, settings: Settings) -> str:
-    topic: str | None = args.feed if args.feed == topics.GATEWAY or topics.bank_of(args.feed) else None
+    topic: str | None = args.feed if args.feed in _OTHERS or topics.bank_of(args.feed) else None
     return topic or topics.bank_events(bank_named(settings, args.feed).bank_id)
 
 

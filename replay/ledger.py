@@ -1,7 +1,8 @@
 """The ledger: recounts the log, and compares it with what Redis and the committed offsets say of it.
 
 Every record that was read is somewhere, once: one of a bank in `events.v1`, folded into a tick (a receipt), in `dlq.v1`
-or, unread, in a batch of `quarantine.v1` that its feed has skipped; one of `events.v1`, below its partition's low
+or, unread, in a batch of `quarantine.v1` that its feed has skipped; a request of learn on `control.v1`, in `dlq.v1` or
+in such a batch; one of `events.v1`, below its partition's low
 offset, in a count of its enterprise (applied, duplicate, conflict, late) or of its partition (ticks, controls,
 unreadable). Counted over distinct coordinates, so that what a restart wrote twice counts once. An enterprise's value
 says up to which offset it counts: the check is exact also while workers run, and after a flush that a kill cut short.
@@ -21,20 +22,24 @@ from confluent_kafka.admin import OffsetSpec
 from config.settings import KafkaSettings, Settings
 from domain import topics
 from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
-from domain.outputs import DeadLetter, QuarantinedBatch
+from domain.outputs import ActivationRequest, DeadLetter, QuarantinedBatch
 from domain.reject import Reason
 from replay.chunks import read_chunks
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
+from sinks.client import client_settings
 from sinks.redis_store import partition_state, stored_rows
 from sinks.retriable import ANSWER_S
-from streams.control_log import control_of
+from streams.control_log import READ_S_MAX, control_of
+from streams.model_activation import is_granted
+from streams.model_history import ModelHistory, read_said
 from streams.score.partition import PartitionState
 from streams.score.rows import CASE_REASONS
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict", "refused")
 _NAMED_MAX = 5
 _HEADER = ("schema", SCHEMA.encode())
+_decode_request = msgspec.json.Decoder(ActivationRequest).decode
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,7 @@ class InputCount(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     first_offset: int
     consumed: int
-    accepted: int  # distinct origins in events.v1
+    accepted: int  # distinct origins in events.v1; of model.request.v1, requests that control.v1 grants
     receipts: int
     dead_lettered: dict[str, int]  # distinct records, by reason
     quarantined: int  # offsets of batches that cannot be read and were skipped
@@ -152,6 +157,7 @@ def take_stock(settings: Settings, redis: Any | None) -> Ledger:
         topics.GATEWAY,
         topics.DESK,
         topics.CONTROL,
+        topics.MODEL_REQUEST,
     ]
     committed = offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S)
     ends = offsets.ends(offsets.partitions([topics.EVENTS]))
@@ -252,13 +258,21 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
     }
     seen: dict[Place, array[int]] = {place: array("q") for place in upto}
     receipts: Counter[Place] = Counter()
-    decode = msgspec.json.Decoder(_Typed).decode
+    granted: dict[Place, set[int]] = defaultdict(set)
+    decode, said = msgspec.json.Decoder(_Typed).decode, ModelHistory()
+    if any(topic == topics.MODEL_REQUEST for topic, _ in upto):
+        said = said.with_said(read_said(kafka, READ_S_MAX, client_settings(kafka)))
     for chunk in read_chunks(kafka, begins, upto, spans):
         place = chunk.topic, chunk.partition
         offsets = chunk.offset.tolist()
         seen[place].extend(offsets)
         for i, offset in enumerate(offsets):
-            receipts[place] += _is_receipt(decode, chunk.value(i)) and offset not in letters.get(place, {})
+            if offset in letters.get(place, {}):
+                continue
+            if chunk.topic == topics.MODEL_REQUEST:
+                granted[place] |= {offset} if _is_granted(said, chunk.value(i)) else set()
+            else:
+                receipts[place] += _is_receipt(decode, chunk.value(i))
     counts = []
     for place, end in sorted(upto.items()):
         first = min([*seen[place][:1], *(begin for begin, _ in spans.get(place, ())), end])
@@ -270,7 +284,7 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
                 partition=place[1],
                 first_offset=first,
                 consumed=len(seen[place]) + quarantined,
-                accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))),
+                accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))) + len(granted[place]),
                 receipts=receipts[place],
                 dead_lettered=dict(
                     sorted(Counter(why for at, why in letters.get(place, {}).items() if first <= at < end).items())
@@ -305,6 +319,14 @@ def _is_receipt(decode: Callable[[bytes], _Typed], value: bytes | None) -> bool:
     try:
         return decode(value or b"").type == "receipt"
     except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _is_granted(said: ModelHistory, value: bytes | None) -> bool:
+    """Return whether a request of learn is granted; ingest dead-letters one that it cannot read."""
+    try:
+        return is_granted(said, _decode_request(value or b""))
+    except (ValueError, RecursionError):
         return False
 
 

@@ -24,7 +24,7 @@ from config.settings import Settings
 from domain import topics
 from domain.calendar import EVENT_TIME_MS_MIN, day_of, month_of_day
 from domain.events import EVENT_BYTES_MAX, SCHEMA
-from domain.outputs import ActivationRequest, DeadLetter
+from domain.outputs import ActivationRequest
 from domain.reject import Reason, Rejected
 from domain.validate import headers_fault
 from sinks.artefacts import ArtefactMissing
@@ -33,6 +33,7 @@ from sinks.kafka import MarkedOutbox
 from streams.control_log import READ_S_MAX
 from streams.dead_letters import dead_letter, unreadable
 from streams.ingest.forwarding import Outcome, schema_of
+from streams.ingest.quarantine import Quarantine
 from streams.model_activation import activation, is_granted, overtaken, refusal
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history, read_said
@@ -54,13 +55,11 @@ _decode = msgspec.json.Decoder(ActivationRequest).decode
 class ModelRequests:
     """The requests that this worker has read. Call `settle` often.
 
-    counts: requests by outcome, "forwarded" for those that are granted. passed_over: batches that cannot be read, by
-    reason.
+    counts: requests by outcome, "forwarded" for those that are granted.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[Outcome] = Counter()
-        self.passed_over: Counter[str] = Counter()
         self._settings, self._clock = settings, clock
         self._chunks: deque[Chunk] = deque()
         self._unreadable: UnreadableBatch | None = None  # what comes after them
@@ -106,8 +105,11 @@ class ModelRequests:
         lowest = out.lowest_open(REQUESTS)
         return self._position if lowest is None or self._position is None else min(lowest, self._position)
 
-    def settle(self, out: MarkedOutbox) -> None:
-        """Send the dead letters of what is refused, and begin to answer what comes next. Waits for nothing."""
+    def settle(self, out: MarkedOutbox, quarantine: Quarantine) -> None:
+        """Send the dead letters of what is refused, and begin to answer what comes next. Waits for nothing.
+
+        A batch that cannot be read is quarantined and passed over: whoever holds learn's password must not stop ingest.
+        """
         if self._answering is not None and self._answering.done():
             task, self._answering, is_old, self._is_old = self._answering, None, self._is_old, False
             try:
@@ -121,8 +123,9 @@ class ModelRequests:
         if self._answering is None and self._chunks and self._clock() >= self._again_s:
             rows = self._chunks[0].rows(range(min(AT_ONCE, len(self._chunks[0]))))
             self._answering = asyncio.create_task(asyncio.to_thread(answered, self._settings, rows))
-        if self._unreadable is not None and not self._chunks:
-            self._pass_over(out, self._unreadable)
+        batch = None if self._chunks else self._unreadable
+        if batch is not None and quarantine.keep(out, REQUESTS, batch):
+            self._unreadable, self._position, self._rewind = None, batch.next_offset, batch.next_offset
 
     async def close(self) -> None:
         """Wait for what is being answered."""
@@ -142,23 +145,6 @@ class ModelRequests:
             self._position = rest.start_offset
         else:
             self._position = chunk.next_offset
-
-    def _pass_over(self, out: MarkedOutbox, batch: UnreadableBatch) -> None:
-        """Dead-letter a batch as one: whoever holds learn's password must not stop ingest with it."""
-        self._unreadable = None
-        self._position = self._rewind = batch.next_offset
-        letter = DeadLetter(
-            topic=REQUESTS.topic,
-            partition=REQUESTS.partition,
-            offset=batch.offset,
-            reason=Reason.NOT_JSON,
-            field=None,
-            detail=f"a record batch that cannot be read: {batch.reason}",
-            payload_bytes=len(batch.raw),
-        )
-        key = REQUESTS.topic.encode()
-        out.send_marked(topics.DEAD_LETTERS, msgspec.json.encode(letter), key=key, lane=REQUESTS, mark=batch.offset)
-        self.passed_over[batch.reason] += 1
 
 
 def answered(settings: Settings, rows: Sequence[Row]) -> list[Rejected | None]:

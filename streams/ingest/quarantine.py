@@ -264,6 +264,12 @@ class Quarantine:
         brought = [one.new_enterprises or 0 for one in resumed if (one.topic, one.day) == (topic, day)]
         return quota + max(brought, default=0)
 
+    def keep(self, outbox: MarkedOutbox, tp: TP, batch: UnreadableBatch) -> bool:
+        """Keep a batch that its partition passes over at once; return False while the content is not known."""
+        if self.has_read():
+            self._keep(outbox, tp, batch)
+        return self._kept is not None
+
     def settle(self, outbox: MarkedOutbox) -> dict[TP, GoesOn]:
         """Keep new places in the topic; return the feeds that are no longer paused.
 

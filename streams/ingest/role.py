@@ -197,7 +197,7 @@ class Ingest(Role):
             await self._release()
 
     async def unreadable(self, tp: TP, batch: UnreadableBatch) -> None:
-        """Quarantine a batch of a feed. Raise the UnreadableBatch where it is of `control.v1`."""
+        """Quarantine a batch of a feed or of learn. Raise the UnreadableBatch where it is of an operators' topic."""
         if tp == REQUESTS:
             self._model_requests.unreadable(batch)
             return
@@ -245,7 +245,7 @@ class Ingest(Role):
         self._end_waits()
         await self._release()
         self._settle()
-        self._model_requests.settle(self._out)
+        self._model_requests.settle(self._out, self._quarantine)
         now_s = self._clock()
         if self._ticks and now_s - self._ticked_s >= self._settings.ingest.tick_interval_ms / 1000:
             await self._ticks.advance()
@@ -286,8 +286,6 @@ class Ingest(Role):
         yield EnterprisesKnown(enterprises=len(self._enterprises))
         for (topic, partition, reason), batches in self._quarantine.counts.items():
             yield Quarantined(topic=topic, partition=partition, reason=reason, batches=batches)
-        for reason, batches in self._model_requests.passed_over.items():
-            yield Quarantined(topic=REQUESTS.topic, partition=REQUESTS.partition, reason=reason, batches=batches)
         paused = self._quarantine.paused
         for tp, one in self._inputs.items():
             if one.aligned:

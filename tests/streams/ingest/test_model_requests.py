@@ -18,18 +18,22 @@ from domain import topics
 from domain.calendar import day_start_ms
 from domain.events import SCHEMA, Control
 from domain.outputs import ActivationRequest, Candidate
+from replay.ledger import take_stock
 from sinks.artefacts import ArtefactMissing, publish
 from sinks.kafka import MarkedOutbox, Outbox
 from streams.ingest import model_requests
 from streams.ingest.model_requests import REQUESTS, ModelRequests, answered
+from streams.ingest.quarantine import Quarantine
 from streams.learn.learner import last_day
 from streams.model_decisions import Deciding
 from streams.model_history import read_history
+from streams.seal import load_sealer
 from streams.transport.chunk import chunk_of
 from tests.patience import patience_s
-from tests.reading import read
+from tests.reading import commit, read
 from tests.streams.ingest.kit import HEADERS, committed, dead_letters, log_records, send_all, worker
 from tests.streams.ingest.raw_produce import produce
+from tests.streams.ingest.test_unreadable_feeds import quarantine
 from tests.streams.learn.candidates import FIRST_MONTH, id_of, snapshot, unscorable
 from tests.streams.transport.record_batches import Batch, Row
 
@@ -326,16 +330,38 @@ def test_an_operator_who_decides_meanwhile_is_not_overtaken(site, tmp_path, even
     assert refusals(site) == [(0, "model_paused", "model_id")]
 
 
-def test_a_batch_that_cannot_be_read_is_one_dead_letter_and_stops_nobody(site, tmp_path, eventually):
+def test_a_batch_that_cannot_be_read_is_quarantined_once_and_stops_nobody(site, tmp_path, eventually):
+    """Two workers after each other meet it: the second begins before it, as after a kill."""
     model_id = proposed(site, 1)
     not_rising = Batch(rows=[Row(delta=delta) for delta in (0, 1, 1)], last_delta=2)
     assert produce(site.kafka.bootstrap, topics.MODEL_REQUEST, not_rising.encoded()).base_offset == 0
-    ask(site, asking(model_id))
-    answer_all(site, tmp_path, eventually, 4)
-    assert refusals(site) == [(0, "not_json", None)]
-    (letter,) = dead_letters(site.kafka.bootstrap)
-    assert letter.detail == "a record batch that cannot be read: offset_delta"
-    assert [one.artefact_id for one in said(site)] == [model_id]
+    ask(site, asking(model_id), b"{")
+    for _ in range(2):
+        answer_all(site, tmp_path, eventually, 5)
+        (batch,) = quarantine(site.kafka.bootstrap)
+        assert (batch.topic, batch.offset, batch.next_offset) == (topics.MODEL_REQUEST, 0, 3)
+        assert batch.reason == "offset_delta"
+        assert set(refusals(site)) == {(4, "not_json", None)}
+        assert [one.artefact_id for one in said(site)] == [model_id]
+        commit(site.kafka.bootstrap, "test-ingest", {(topics.MODEL_REQUEST, 0): 0})
+
+
+def test_the_ledger_counts_what_became_of_each_request(site, tmp_path, eventually):
+    """Once it has dropped one, that is missed."""
+    model_id = proposed(site, 1)
+    not_rising = Batch(rows=[Row(delta=delta) for delta in (0, 1, 1)], last_delta=2)
+    produce(site.kafka.bootstrap, topics.MODEL_REQUEST, not_rising.encoded())
+    ask(site, asking(model_id), asking(model_id), b"{", None, asking("unknown"))
+    answer_all(site, tmp_path, eventually, 8)
+    ledger = take_stock(site, None)
+    (found,) = [one for one in ledger.inputs if one.topic == topics.MODEL_REQUEST]
+    assert (found.consumed, found.accepted, found.quarantined) == (8, 2, 3)
+    assert sum(found.dead_lettered.values()) == 3
+    assert ledger.balanced
+    ask(site, asking("nobody's"))
+    commit(site.kafka.bootstrap, "test-ingest", {(topics.MODEL_REQUEST, 0): 9})  # as if ingest had answered it
+    ledger = take_stock(site, None)
+    assert [one.where for one in ledger.checks if not one.holds] == ["model.request.v1[0]"]
 
 
 def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
@@ -350,15 +376,17 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
             raise ArtefactMissing("control.v1 not read to its end")
         return [None]
 
+    held = Quarantine(site, load_sealer(site.seal.public_key_file))
+
     async def settled(out: MarkedOutbox) -> None:
-        requests.settle(out)
+        requests.settle(out, held)
         await requests.close()
 
     async def story(out: MarkedOutbox) -> None:
         requests.take(chunk)
         await settled(out)
         with caplog.at_level(logging.WARNING):
-            requests.settle(out)
+            requests.settle(out, held)
         assert "waits, to be tried again: control.v1 not read to its end" in caplog.text
         assert (requests.is_paused, requests.low_offset(out), attempts["made"]) == (True, None, 1)
         assert requests.held == 1
@@ -369,7 +397,7 @@ def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
         requests.take(chunk)
         await settled(out)  # takes what is old, and answers anew
         assert requests.low_offset(out) is None
-        requests.settle(out)
+        requests.settle(out, held)
         assert (requests.is_paused, requests.low_offset(out), attempts["made"]) == (False, 6, 3)
         assert requests.counts == {"forwarded": 1}
         assert requests.rewinds() == {}
