@@ -140,7 +140,8 @@ def _list(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
 
 def line(case: CaseRecord, days_left: int | None) -> str:
     """Return a case as one line: level, state, enterprise, exposure, the next due day, and who sees to it."""
-    due = say("无期限", "no due day")
+    waits = case.due is None and (case.contact_due, case.visit_due) != (None, None)
+    due = say("时限暂停", "deadlines wait") if waits else say("无期限", "no due day")
     if case.due is not None and days_left is not None:
         day = date_of_day(case.due).isoformat()
         zh = f"逾期{-days_left}天" if days_left < 0 else f"还有{days_left}天"

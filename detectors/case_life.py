@@ -5,23 +5,35 @@ return are another one's. A case that nobody has signed closes by itself when no
 when its bank is told no more. What was disposed of are the case's findings (features/state/dispositions.py). It comes
 back where the others make a case by themselves, where it is graver than it was, and on the day that a disposition has.
 
-Deadlines are those of the level, from the day on which it rose or fell; what is only watched has none. They wait while
-nothing of a case can be told: by as many working days. What becomes graver in review goes back to its maker, whose
-conclusion did not know of it. The state is features/state/lives.py. The level of a closed case is what was disposed of,
-0 where nobody did.
+Deadlines are those of the level, from the day on which it rose or fell. They wait while nothing of a case can be told,
+and while all that is open only waits for its hysteresis: by as many working days. So a borrower that is cured and falls
+ill again puts off no deadline by more than the days on which it was cured. What becomes graver in review goes back to
+its maker, whose conclusion did not know of it. The state is features/state/lives.py. The level of a closed case is what
+was disposed of, 0 where nobody did.
 """
 
 from typing import get_args
 
 import numpy as np
 
-from detectors.rules.program import YELLOW
 from domain.cases import OPEN, ORDER
 from domain.events import CaseActionKind, Disposition
 from domain.outputs import CaseChange, CaseStage, Escalation
 from features.indicators.days import is_business_day
 from features.state.hashing import siphash_of_words
-from features.state.lives import AWAITING, CHECKING, CLOSED, IN_REVIEW, NONE, SIGNED, is_live
+from features.state.lives import (
+    AWAITING,
+    CHECKING,
+    CLOSED,
+    IN_REVIEW,
+    NONE,
+    RUNS,
+    RUNS_THOUGH_WATCHED,
+    SIGNED,
+    WAITS_STALE,
+    WAITS_WATCHED,
+    is_live,
+)
 from features.state.loans import BANK_SLOTS
 from kernels.decorators import kernel
 
@@ -33,8 +45,9 @@ ESCALATIONS: tuple[Escalation, ...] = get_args(Escalation)
 SIGN, BEGIN, SUBMIT, APPROVE, RETURN = range(len(ACTIONS))
 UNDISPOSED, FALSE_ALARM = 0, 1 + DISPOSITIONS.index("false_alarm")
 (
-    NOTHING, OPENED, GRAVER, EASED, RESOLVED, UNDELIVERED, REOPENED, RESUMED, OVERDUE, LISTED, PAUSED, CONTINUED, ACTED,
-) = range(13)  # fmt: skip
+    NOTHING, OPENED, GRAVER, EASED, RESOLVED, UNDELIVERED, REOPENED, RESUMED, OVERDUE, LISTED,
+    PAUSED, WATCHED, CONTINUED, ACTED,
+) = range(14)  # fmt: skip
 ACCEPTED, UNKNOWN, FOREIGN, FINISHED, OUT_OF_ORDER, BY_MAKER = range(6)
 REFUSALS = 5  # all but ACCEPTED
 NO_DATE = -1
@@ -135,18 +148,21 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
             if stage == IN_REVIEW:
                 e.life_stage[b] = CHECKING
                 _take_back(e, b)
-            _start(e, b, level, False, day, deadlines)
+            _start(e, b, level, RUNS_THOUGH_WATCHED if is_watched else RUNS, day, deadlines)
             return GRAVER
+        clock = _clock(e, b, is_stale, is_watched)
         if is_told and level < e.life_level[b]:
-            e.life_level[b] = level
-            _date(e, b, level, is_watched, day, deadlines)
+            _start(e, b, level, clock, day, deadlines)
             return EASED
-        if closing and is_stale != (e.life_paused[b] == 1):
-            e.life_paused[b] = is_stale
-            return PAUSED if is_stale else CONTINUED
-        if closing and not is_stale and _escalated(e, b, day, deadlines[0]):
-            return OVERDUE
-        return NOTHING
+        if not closing:
+            return NOTHING
+        before, e.life_clock[b] = np.int64(e.life_clock[b]), clock
+        if _has_deadlines(e, b) and clock != before:
+            if clock in (WAITS_STALE, WAITS_WATCHED):
+                return PAUSED if clock == WAITS_STALE else WATCHED
+            if before in (WAITS_STALE, WAITS_WATCHED):
+                return CONTINUED
+        return OVERDUE if _escalated(e, b, day, deadlines[0]) else NOTHING
     if min(level, rest) == 0:
         return NOTHING  # what there is was disposed of
     was_disposed = stage == CLOSED and key == e.life_key[b] and e.life_level[b] > 0
@@ -154,7 +170,10 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
     day_has_come = 0 < e.life_until_day[b] <= day and level <= e.life_level[b]
     e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
     e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
-    _start(e, b, level, is_watched and not is_graver, day, deadlines)
+    clock = RUNS
+    if is_watched:
+        clock = RUNS_THOUGH_WATCHED if is_graver else WAITS_WATCHED
+    _start(e, b, level, clock, day, deadlines)
     if was_disposed:
         return RESUMED if day_has_come else REOPENED
     return OPENED
@@ -162,8 +181,8 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
 
 @kernel
 def wait(e, b, day):
-    """Let the deadlines of a case that is paused as `day` closes be as many working days away as before."""
-    if e.life_paused[b] and is_live(e, b) and is_business_day(day):
+    """Let deadlines that wait as `day` closes be as many working days away as before."""
+    if _waits(e, b) and is_live(e, b) and is_business_day(day):
         if e.life_contact_day[b]:
             e.life_contact_day[b] = working_day_after(np.int64(e.life_contact_day[b]), 1)
         if e.life_visit_day[b]:
@@ -173,13 +192,13 @@ def wait(e, b, day):
 @kernel
 def restart(e, b, is_watched, day, deadlines):
     """Let the deadlines of a live case run from `day` on: its bank has heard nothing of it before."""
-    _start(e, b, np.int64(e.life_level[b]), is_watched, day, deadlines)
+    _start(e, b, np.int64(e.life_level[b]), WAITS_WATCHED if is_watched else RUNS, day, deadlines)
 
 
 @kernel
 def due_day(e, b):
     """Return the day up to which the next step is due; 0: none, or its deadlines wait."""
-    if e.life_paused[b]:
+    if _waits(e, b):
         return np.int64(0)
     if e.life_stage[b] <= SIGNED:
         return np.int64(e.life_contact_day[b])
@@ -197,22 +216,34 @@ def working_day_after(day, count):
 
 
 @kernel
-def _start(e, b, level, is_watched, day, deadlines):
-    e.life_level[b], e.life_paused[b] = level, 0
-    _date(e, b, level, is_watched, day, deadlines)
-
-
-@kernel
-def _date(e, b, level, is_watched, day, deadlines):
-    """Give a case the deadlines of its level from `day` on; watched, those of yellow; where all has cleared, none."""
-    if is_watched:
-        level = min(level, np.int64(YELLOW))
+def _start(e, b, level, clock, day, deadlines):
+    """Give a case a level and its deadlines from `day` on; where all has cleared, none."""
     contact = visit = np.int64(NO_DATE)
     if level > 0:
         contact, visit = np.int64(deadlines[level, 0]), np.int64(deadlines[level, 1])
-    e.life_escalation[b] = AT_DESK
+    e.life_level[b], e.life_clock[b], e.life_escalation[b] = level, clock, AT_DESK
     e.life_contact_day[b] = working_day_after(day, contact) if contact != NO_DATE else 0
     e.life_visit_day[b] = working_day_after(day, visit) if visit != NO_DATE else 0
+
+
+@kernel
+def _clock(e, b, is_stale, is_watched):
+    """Return what the deadlines of a live case do; one that became graver while it was watched is work all the same."""
+    if is_stale:
+        return np.int64(WAITS_STALE)
+    if is_watched:
+        return np.int64(RUNS_THOUGH_WATCHED if e.life_clock[b] == RUNS_THOUGH_WATCHED else WAITS_WATCHED)
+    return np.int64(RUNS)
+
+
+@kernel
+def _waits(e, b):
+    return e.life_clock[b] == WAITS_STALE or e.life_clock[b] == WAITS_WATCHED
+
+
+@kernel
+def _has_deadlines(e, b):
+    return e.life_contact_day[b] != 0 or e.life_visit_day[b] != 0
 
 
 @kernel

@@ -24,7 +24,7 @@ CaseState = Literal["opened", "graver", "eased", "resolved"]  # what a revision 
 CaseStage = Literal["awaiting", "signed", "checking", "in_review", "disposed", "false_alarm", "resolved", "undelivered"]
 CaseChange = Literal[
     "opened", "graver", "eased", "resolved", "undelivered", "reopened", "resumed", "overdue", "listed",
-    "paused", "continued",
+    "paused", "watched", "continued",
     "signed", "begun", "submitted", "approved", "returned",
 ]  # fmt: skip
 Escalation = Literal["desk", "head_office", "supervisor"]  # who has to see to it
@@ -191,7 +191,7 @@ class CaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     as_of: int
     contact_due: int | None  # day up to which the enterprise must have been contacted
     visit_due: int | None  # day up to which it must have been visited, and the conclusion submitted
-    due: int | None  # the day up to which the next step is due; None: closed, without a deadline, or paused
+    due: int | None  # the day up to which the next step is due; None: closed, or its deadlines wait, or it has none
     escalation: Escalation
     exposure_minor: int  # outstanding of the bank's own open loans
     maker: str | None  # 16 hex digits, a hash of the token of who signed, began or submitted last

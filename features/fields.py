@@ -225,7 +225,13 @@ FIELDS: tuple[Field, ...] = (
     Field("life_contact_day", "<i4", (BANK_SLOTS,), HOT, "day up to which contact is due; 0: none"),
     Field("life_visit_day", "<i4", (BANK_SLOTS,), HOT, "day up to which the visit is due; 0: none"),
     Field("life_until_day", "<i4", (BANK_SLOTS,), HOT, "day up to which a disposition holds alerts; 0: none"),
-    Field("life_paused", "|u1", (BANK_SLOTS,), HOT, "1: its deadlines wait, nothing of it can be told at present"),
+    Field(
+        "life_clock",
+        "|u1",
+        (BANK_SLOTS,),
+        HOT,
+        "its deadlines 0 run, 1 wait: stale, 2 wait: watched, 3 run all the same",
+    ),
     # what banks have disposed of (state/dispositions.py)
     Field("disposed_kinds", "|u1", (), HOT, "bit k: some bank has disposed of a case so since the last month's end"),
     Field("disposed_finding", "<u4", (dispositions.PLACES,), HOT, "hash of a finding; 0: free"),

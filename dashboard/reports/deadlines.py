@@ -32,24 +32,25 @@ class Deadline(NamedTuple):
 def deadlines(life: Sequence[Move]) -> Iterator[Deadline]:
     """Yield the deadlines of a life that fell due or were met.
 
-    A case that became graver before a step was due, or was paused before, has another deadline in its place; one that
-    was closed by then owes nothing. `contact` is the beginning of the check, `visit` the submitting of its conclusion.
+    Where a case became graver before a step was due, or its deadlines waited, another deadline is in its place; one
+    that was closed by then owes nothing. `contact` is the beginning of the check, `visit` the submitting of its
+    conclusion. The deadlines of an open case wait where `due` is None.
     """
     owed: dict[Step, Move] = {}
-    last, paused = life[0], False
+    last = life[0]
     for move in life:
-        paused = move.change == "paused" or (paused and move.change not in ("continued", "graver"))
+        waits = move.due is None
         for step, stages in _OWING.items():
             was, due = owed.get(step), _due(move, step)
             taken = move.change == _TAKEN[step]
-            if was is None and taken and paused and due is not None:
+            if was is None and taken and waits and due is not None:
                 yield Deadline(step, move.severity, due, move.day, last.escalation != "desk")
-            if was is not None and (taken or paused or move.state not in stages or due != _due(was, step)):
+            if was is not None and (taken or waits or move.state not in stages or due != _due(was, step)):
                 ended = _deadline(step, was, move.day if taken else None, last)
                 if taken or move.day > ended.due:
                     yield ended
                 del owed[step]
-            is_owed = move.state in stages and not paused and not taken and step not in owed
+            is_owed = move.state in stages and not waits and not taken and step not in owed
             if is_owed and due is not None and move.day <= due:
                 owed[step] = move
         last = move

@@ -17,9 +17,9 @@ CHANGES: Mapping[CaseChange, Words] = {
     "resolved": Words("解除", "resolved"), "undelivered": Words("停推", "delivery ended"),
     "reopened": Words("重开", "reopened"), "resumed": Words("处置到期恢复", "resumed"),
     "overdue": Words("逾期未办", "overdue"), "listed": Words("存量", "listed"),
-    "paused": Words("时限暂停", "deadlines paused"), "continued": Words("时限恢复", "deadlines go on"),
-    "signed": Words("签收", "signed"),
-    "begun": Words("开始核查", "begun"), "submitted": Words("提交", "submitted"),
+    "paused": Words("时限暂停", "deadlines paused"), "watched": Words("转观察", "watched"),
+    "continued": Words("时限恢复", "deadlines go on"),
+    "signed": Words("签收", "signed"), "begun": Words("开始核查", "begun"), "submitted": Words("提交", "submitted"),
     "approved": Words("复核通过", "approved"), "returned": Words("退回", "returned"),
 }  # fmt: skip
 LEVELS: Mapping[Severity | None, Words] = {

@@ -24,6 +24,7 @@ from detectors.case_life import (
 from detectors.rules.claim import deadlines_of
 from domain.calendar import day_of_text
 from features import layout
+from features.indicators.days import is_business_day
 from features.state import lives
 from features.state.hashing import keyed_siphash, siphash_of_words
 
@@ -156,27 +157,32 @@ def test_deadlines_count_working_days_and_what_is_overdue_goes_up_at_closes():
     assert follow(e, 3, friday + 12, closing=True) == life.OVERDUE
 
 
-def test_a_case_that_eases_has_the_deadlines_of_its_new_level_and_what_is_watched_has_none():
-    friday = MONDAY + 4
-    for level, watched, contact in ((2, False, friday + 7), (2, True, 0), (1, False, 0), (0, False, 0)):
-        e = enterprise()
-        follow(e, 3)
-        act(e, SIGN)
-        assert follow(e, 3, MONDAY + 2, closing=True) == life.OVERDUE
-        assert follow(e, level, friday, watched=watched, closing=True) == life.EASED
-        assert (e["life_contact_day"][B], e["life_visit_day"][B]) == (contact, 0), (level, watched)
-        assert (e["life_escalation"][B], e["life_level"][B]) == (life.AT_DESK, level)
-        later = [follow(e, level, friday + day, watched=watched, closing=True) for day in range(1, 30)]
-        assert (life.OVERDUE in later) == (contact > 0)
-        assert follow(e, 3, friday + 30) == life.GRAVER
-        assert e["life_contact_day"][B] == life.working_day_after(np.int64(friday + 30), 1)
+@pytest.mark.parametrize(
+    ("level", "watched", "contact", "due"), [(2, False, 7, 7), (2, True, 7, 0), (1, False, 0, 0), (0, False, 0, 0)]
+)
+def test_a_case_that_eases_has_the_deadlines_of_its_new_level_and_they_wait_while_it_is_watched(
+    level, watched, contact, due
+):
+    friday, e = MONDAY + 4, enterprise()
+    follow(e, 3)
+    act(e, SIGN)
+    assert follow(e, 3, MONDAY + 2, closing=True) == life.OVERDUE
+    assert follow(e, level, friday, watched=watched, closing=True) == life.EASED
+    assert (e["life_contact_day"][B], e["life_visit_day"][B]) == (contact and friday + contact, 0)
+    assert life.due_day(e, B) == (due and friday + due)
+    assert (e["life_escalation"][B], e["life_level"][B]) == (life.AT_DESK, level)
+    later = [follow(e, level, friday + day, watched=watched, closing=True) for day in range(1, 30)]
+    assert (life.OVERDUE in later) == (due > 0)
+    assert follow(e, 3, friday + 30) == life.GRAVER
+    assert e["life_contact_day"][B] == life.working_day_after(np.int64(friday + 30), 1)
 
 
-def test_a_case_that_comes_back_only_to_be_watched_has_no_deadline():
+def test_a_case_that_comes_back_only_to_be_watched_is_not_due():
     for level, watched, contact in ((2, True, 0), (2, False, MONDAY + 39), (3, True, MONDAY + 35)):
         e = disposed(2, until=MONDAY + 30)
         assert follow(e, level, MONDAY + 32, watched=watched, closing=True) in (life.RESUMED, life.REOPENED)
         assert life.due_day(e, B) == contact, (level, watched)
+        assert follow(e, level, MONDAY + 33, watched=watched, closing=True) == NOTHING
 
 
 def test_what_becomes_graver_in_review_goes_back_to_its_maker():
@@ -205,6 +211,66 @@ def test_deadlines_wait_while_nothing_of_a_case_can_be_told():
     assert life.working_day_after(np.int64(visit), 8) == e["life_visit_day"][B]
     life.wait(e, B, np.int64(MONDAY + 11))
     assert life.working_day_after(np.int64(contact), 8) == e["life_contact_day"][B], "it waits no more"
+
+
+def test_what_is_cured_at_its_level_waits_and_is_due_again_once_a_signal_is_true():
+    e = enterprise()
+    follow(e, 2)
+    due = int(life.due_day(e, B))
+    assert follow(e, 2, MONDAY, watched=True) == NOTHING, "only closes tell the time"
+    assert follow(e, 2, MONDAY, watched=True, closing=True) == life.WATCHED
+    assert (life.due_day(e, B), follow(e, 2, MONDAY, watched=True, closing=True)) == (0, NOTHING)
+    life.wait(e, B, np.int64(MONDAY + 1))
+    assert follow(e, 2, MONDAY + 1, closing=True) == life.CONTINUED
+    assert life.due_day(e, B) == life.working_day_after(np.int64(due), 1)
+    assert follow(e, 2, MONDAY + 2, stale=True, watched=True, closing=True) == life.PAUSED
+    assert follow(e, 2, MONDAY + 3, watched=True, closing=True) == life.WATCHED
+    assert follow(e, 2, MONDAY + 4, closing=True) == life.CONTINUED
+
+
+def test_what_became_graver_while_it_was_watched_is_due_until_it_is_cured_again():
+    e = enterprise()
+    follow(e, 2)
+    assert follow(e, 2, MONDAY, watched=True, closing=True) == life.WATCHED
+    assert follow(e, 3, MONDAY + 1, watched=True) == life.GRAVER
+    assert life.due_day(e, B) == MONDAY + 2
+    assert follow(e, 3, MONDAY + 1, watched=True, closing=True) == NOTHING
+    assert follow(e, 3, MONDAY + 2, closing=True) == NOTHING, "a signal is true again"
+    assert follow(e, 3, MONDAY + 2, watched=True, closing=True) == life.WATCHED
+
+
+def test_a_case_without_a_deadline_has_none_that_could_wait():
+    e = enterprise()
+    follow(e, 1)
+    found = [follow(e, 1, MONDAY + 1, closing=True, **{of: True}) for of in ("stale", "watched")]
+    assert [*found, follow(e, 1, MONDAY + 2, closing=True)] == [NOTHING] * 3
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(("true", "watched", "stale")), min_size=1, max_size=40), st.integers(0, 6))
+def test_deadlines_run_on_working_days_that_do_not_wait_however_often_it_is_cured(days, first):
+    e, start = enterprise(), MONDAY + first
+    follow(e, 2, start)
+    contact, patience = DEADLINES[2][0], DEADLINES[0][0]
+    was, ran, due_since = "true", 0, None
+    for day, now in enumerate(days, start + 1):
+        ran += was == "true" and bool(is_business_day(day))
+        life.wait(e, B, np.int64(day))
+        found = set()
+        of = {"stale": now == "stale", "watched": now == "watched"}
+        while (change := follow(e, 2, day, closing=True, **of)) != NOTHING:
+            found.add(change)
+        if now == was:
+            assert found <= {life.OVERDUE}
+        else:
+            assert {"true": life.CONTINUED, "watched": life.WATCHED, "stale": life.PAUSED}[now] in found
+        if now == "true" and due_since is None and ran >= contact + patience:
+            due_since = day
+            assert life.OVERDUE in found
+        elif due_since is None:
+            assert life.OVERDUE not in found
+        assert (life.due_day(e, B) == 0) == (now != "true")
+        was = now
 
 
 def test_the_packaged_deadlines_are_those_of_the_desk_and_rules_without_a_table_have_none():

@@ -24,14 +24,16 @@ DAY = 20_000
 
 
 def move(day: int, change: str, state: str, severity: Any = "red", **fields: Any) -> Move:
-    """Return a record, so many days after DAY; contact is due on day 1, the visit on day 3."""
+    """Return a record, so many days after DAY; contact is due on day 1, the visit on day 3; `waits`: not for now."""
+    waits = fields.pop("waits", False)
     given = {
         "bank_id": "B", "case_id": "c", "enterprise_id": "E", "day": DAY + day, "change": change, "state": state,
         "severity": severity, "opened_ms": 0, "contact_due": DAY + 1, "visit_due": DAY + 3, "due": None,
         "escalation": "desk", "exposure_minor": 1, "maker": None, "checker": None, "disposition": None, "until": None,
         "measure": None, "remark": None, "acted_ms": None, "offset": day,
     }  # fmt: skip
-    return Move(**given | fields)
+    of = given | fields
+    return Move(**of | {"due": None if waits else of["visit_due"] or of["contact_due"]})
 
 
 def owed(*life: Move) -> list[tuple[str, int, int | None, bool]]:
@@ -64,14 +66,15 @@ def test_a_graver_case_has_new_deadlines_and_what_was_past_by_then_was_missed() 
     ]  # fmt: skip
 
 
-def test_deadlines_wait_while_a_case_is_paused() -> None:
-    opening, paused = move(0, "opened", "awaiting"), move(1, "paused", "awaiting")
+@pytest.mark.parametrize("change", ["paused", "watched", "eased"])
+def test_deadlines_wait_while_a_case_is_paused_or_watched(change: str) -> None:
+    opening, paused = move(0, "opened", "awaiting"), move(1, change, "awaiting", waits=True)
     goes_on = move(6, "continued", "awaiting", contact_due=DAY + 7, visit_due=DAY + 9)
     assert owed(opening, paused) == []
     assert owed(opening, paused, goes_on) == [("contact", 7, None, False), ("visit", 9, None, False)]
-    begun = move(4, "begun", "checking", contact_due=DAY + 5, visit_due=DAY + 7)
+    begun = move(4, "begun", "checking", contact_due=DAY + 5, visit_due=DAY + 7, waits=True)
     assert owed(opening, paused, begun) == [("contact", 5, 4, False)]
-    past = move(2, "paused", "awaiting")
+    past = move(2, change, "awaiting", waits=True)
     late = move(6, "continued", "awaiting", contact_due=DAY + 2, visit_due=DAY + 8)
     assert owed(opening, past, late) == [
         ("contact", 1, None, False), ("visit", 8, None, False),

@@ -281,6 +281,30 @@ def test_deadlines_wait_while_the_feed_is_dead_and_go_on_with_it(desk):
     assert desk.cases()[-1].escalation == "desk"
 
 
+def test_deadlines_wait_while_a_case_is_cured_at_its_level_and_go_on_with_its_signal():
+    """It is paid, late again as the month goes on, paid, and its case ends by its signal's hysteresis."""
+    desk = Desk()
+    desk.send(authorization("a", "E1"), loan("l", "E1", 0))
+    desk.days(0, 10)
+    desk.overdue(10, 20)
+    due = desk.cases()[-1].due
+    desk.days(10, 11)
+    desk.overdue(11, 0, "repaid")
+    desk.days(11, 18)
+    desk.overdue(18, 20)
+    desk.days(18, 19)
+    desk.overdue(19, 0, "repaid")
+    desk.days(19, 51)
+    waited = sum(is_business_day(day) for day in range(FIRST_DAY + 12, FIRST_DAY + 19))
+    assert waited
+    assert [(one.change, one.due) for one in desk.cases()] == [
+        ("opened", due), ("watched", None), ("continued", working_day_after(due, waited)), ("watched", None),
+        ("resolved", None),
+    ]  # fmt: skip
+    assert {one.severity for one in desk.cases()} == {"orange", None}
+    assert {one.case_state for one in desk.told()} == {"opened", "resolved"}, "a date has moved, not the case"
+
+
 def known_until(day):
     """Return a desk whose one case, three days past due, is disposed of as known until a day."""
     desk = Desk()
