@@ -465,6 +465,9 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     grades: tuple[GradeOutcome, ...]
     scores: tuple[ScoreOutcome, ...]
     psi_micro: dict[str, int]  # of the newest month's observations, by indicator id, and of the score
+    in_force_id: str = ""  # the model in force as this was published; empty in records of before it was told
+    psi_in_force_micro: dict[str, int] = {}  # as psi_micro, against the population of that model; empty: it has none
+    moved: tuple[str, ...] = ()  # names of those that are over `[learn] psi_max`
     concept_drift: bool
     drift: tuple[str, ...]  # what is called drift, in words; empty: nothing
 

@@ -144,8 +144,19 @@ _FAMILIES: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     },
     "xinliu_psi": (
         GaugeMetricFamily,
-        "Population stability index of the newest month's observations, by indicator, and of the score",
+        "Population stability index of the newest month's observations against those of the champion's training, by "
+        "indicator, and of the score",
         ("indicator",),
+    ),
+    "xinliu_psi_in_force": (
+        GaugeMetricFamily,
+        "The same against the population of the model in force; nothing where that has none",
+        ("indicator",),
+    ),
+    "xinliu_indicators_moved": (
+        GaugeMetricFamily,
+        "Indicators, and the score, that are over psi_max away from the population of the model in force, in number",
+        (),
     ),
     "xinliu_drift_reasons": (GaugeMetricFamily, "What the newest month calls drift, in number", ()),
     "xinliu_concept_drift": (GaugeMetricFamily, "1 where the champion's log loss has risen in the newest month", ()),
@@ -382,5 +393,8 @@ def _models(report: MonthReport) -> Iterator[Sample]:
                 yield f"xinliu_model_{name}", labels, value_micro / 1_000_000
     for indicator, psi_micro in report.psi_micro.items():
         yield "xinliu_psi", (indicator,), psi_micro / 1_000_000
+    for indicator, psi_micro in report.psi_in_force_micro.items():
+        yield "xinliu_psi_in_force", (indicator,), psi_micro / 1_000_000
+    yield "xinliu_indicators_moved", (), len(report.moved)
     yield "xinliu_drift_reasons", (), len(report.drift)
     yield "xinliu_concept_drift", (), report.concept_drift

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.learning.examples import Examples, take
+from detectors.learning.rescoring import rescored
 from detectors.learning.statistics import Floats, Ints
-from detectors.snapshot import MICRO, SCORE, Reference
+from detectors.snapshot import MICRO, SCORE, Reference, Snapshot
 from features.indicators.nulls import VALUE
 
 BINS = 10
@@ -77,6 +78,14 @@ def psi_micro(examples: Examples, reference: Mapping[str, Reference]) -> dict[st
     return found
 
 
+def psi_of_model(model: Snapshot, observed: Examples) -> dict[str, int]:
+    """Return the same against the population that a model learned from, with the scores that it gives.
+
+    Empty where it has no population, as the packaged prior. Raise SnapshotError where this engine cannot score with it.
+    """
+    return psi_micro(rescored(model, observed), model.reference) if model.reference else {}
+
+
 def psi_of_counts(counts: Sequence[int], nulls: int, expected: Reference) -> int:
     """Return the population stability index of counts by bin of `expected`, and of nulls, in millionths."""
     all_counts = np.array([*counts, nulls])
@@ -131,12 +140,20 @@ def drift_of(examples: Examples, reference: Mapping[str, Reference], losses: Flo
 def drift_reasons(drift: Drift, *, psi_max: float) -> list[str]:
     """Return what is called drift, a phrase each; empty: nothing. `psi_max`: the largest PSI that is none."""
     reasons = []
-    over = sorted((-value, name) for name, value in drift.psi_micro.items() if value > psi_max * MICRO)
-    if over and drift.examples >= PSI_EXAMPLES_MIN:
-        said = ", ".join(f"{name} {-value / MICRO:.3f}" for value, name in over[:_NAMED_MAX])
+    over = moved(drift.psi_micro, drift.examples, psi_max=psi_max)
+    if over:
+        said = ", ".join(f"{name} {drift.psi_micro[name] / MICRO:.3f}" for name in over[:_NAMED_MAX])
         more = f" and {len(over) - _NAMED_MAX} more" if len(over) > _NAMED_MAX else ""
         reasons.append(f"PSI over {psi_max:g}: {said}{more}")
     return [*reasons, "the champion's log loss has risen (ADWIN)"] if drift.concept else reasons
+
+
+def moved(psi_micro: Mapping[str, int], examples: int, *, psi_max: float) -> tuple[str, ...]:
+    """Return the names whose PSI is over `psi_max`, the largest first; empty where it is of few examples."""
+    if examples < PSI_EXAMPLES_MIN:
+        return ()
+    over = sorted((-value, name) for name, value in psi_micro.items() if value > psi_max * MICRO)
+    return tuple(name for _, name in over)
 
 
 def _columns(examples: Examples, names: Sequence[str]) -> Iterable[tuple[str, Ints]]:

@@ -42,8 +42,9 @@ def unlabelled(observations: Sequence[Observation]) -> Examples:
 def values_of(seen: Observation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
     """Return (values, null codes) of an observation by indicator, float64 and uint8 (INDICATOR_COUNT,).
 
-    Records of before the reasons were kept hold core indicators alone, and tell by the neutral utility what was not
-    applicable. A reason that this engine does not know counts as not reported.
+    Utilities are rebuilt from values, so one that is missing is not missed. But records of before reasons were kept,
+    which hold core indicators alone, tell by the neutral utility what was not applicable: without it, that counts as
+    not reported, as does a reason that this engine does not know.
     """
     values, codes = np.full(INDICATOR_COUNT, np.nan), np.full(INDICATOR_COUNT, NOT_REPORTED, np.uint8)
     for i, name in enumerate(INDICATORS):

@@ -9,7 +9,7 @@ from detectors.learning.drift import drift_of
 from detectors.learning.examples import Examples
 from detectors.learning.prequential import CHAMPION, Prequential
 from detectors.learning.reports import month_report
-from detectors.learning.rescoring import scores_milli
+from detectors.learning.rescoring import rescored
 from detectors.snapshot import Snapshot
 from domain.outputs import MonthReport
 
@@ -44,9 +44,7 @@ class Shadow:
         predictions = self.challengers.month(matured)
         self.record.month(month, matured, {**said, **predictions})
         # Its reference is of the champion's own scores; what was observed has those of the model that was in force.
-        rescored = observed.copy()
-        rescored["score_milli"] = scores_milli(champion, observed)
-        drift = drift_of(rescored, champion.reference, self.record.losses(CHAMPION), len(matured))
+        drift = drift_of(rescored(champion, observed), champion.reference, self.record.losses(CHAMPION), len(matured))
         report = month_report(
             self.record,
             month=month,

@@ -22,7 +22,7 @@ from detectors.learning.anchors import Population, is_logarithmic
 from detectors.learning.calibration import SLOPE_MIN, LogitLine, calibrated, places, probabilities
 from detectors.learning.drift import reference_of
 from detectors.learning.examples import UNKNOWN, Examples, take
-from detectors.learning.rescoring import scores_milli
+from detectors.learning.rescoring import rescored, scores_milli
 from detectors.scorecard import scorecard, utility
 from detectors.snapshot import MICRO, V2, WEIGHT_SUM_MILLI, Calibration, Snapshot
 from features.indicators import CORE
@@ -139,7 +139,7 @@ def champion_of(prior: Snapshot, groups: Mapping[str, str], retained: Examples, 
         trained_until_day=int(retained["matured_on"].max()),
         libraries={"numpy": np.__version__, "river": version("river")},
         policy={name: float(value) for name, value in (asdict(policy) | variant._asdict()).items()},
-        reference=reference_of(_rescored(made, retained), CORE),
+        reference=reference_of(rescored(made, retained), CORE),
     )
 
 
@@ -325,13 +325,6 @@ def _with_default_12m(snapshot: Snapshot, examples: Examples, weight: Floats, po
     x = places(scores_milli(snapshot, examples[known]))
     found = calibrated(line_of(snapshot), x, bad, weight[known])
     return msgspec.structs.replace(snapshot, default_12m=found.of_snapshot)
-
-
-def _rescored(snapshot: Snapshot, examples: Examples) -> Examples:
-    """Return the examples with their scores under a model."""
-    found = examples.copy()
-    found["score_milli"] = scores_milli(snapshot, examples)
-    return found
 
 
 def scorecard_weights(

@@ -35,10 +35,13 @@ def over_time(months: Sequence[MonthLine], t: Text) -> Iterator[str]:
     """Yield AUC, PSI and weights by month as SVG."""
     auc = {name: _values([month.auc.get(name) for month in months]) for month in months for name in month.auc}
     psi = _named([month.psi_micro for month in months], MICRO)
+    in_force = _named([month.psi_in_force_micro for month in months], MICRO)
     weights = _named([month.weights_milli for month in months], MILLI)
     yield '<div class="charts">'
     yield _lines(t("auc_months"), t, auc, len(months), low=0.5, high=1.0)
     yield _lines(t("psi_months"), t, _largest(psi), len(months), low=0.0, high=0.25)
+    if any(month.psi_in_force_micro for month in months):
+        yield _lines(t("psi_in_force_months"), t, _largest(in_force), len(months), low=0.0, high=0.25)
     yield _lines(t("weights_months"), t, _largest(weights), len(months), low=0.0, high=30.0)
     yield "</div>"
 

@@ -97,7 +97,9 @@ class _Page:
         labels = ", ".join(f"{self.t(kind)} {count:,}" for kind, count in newest.labels.items())
         if newest.dispositions:
             labels += f" · {self.t('dispositions')}: {disposed_text(newest, self.t)}"
-        tone = "verdict none" if newest.drift else "verdict"
+        if newest.moved:
+            said += f" {self.t('moved')}{', '.join(map(self.t, newest.moved))}{self.t('stop')}"
+        tone = "verdict none" if newest.drift or newest.moved else "verdict"
         return f'<section class="{tone}">{escape(said)} {escape(self.t("labels"))}: {escape(labels)}</section>'
 
     def _metrics(self, newest: MonthReport) -> str:
@@ -125,18 +127,22 @@ class _Page:
         return self._section("grades", [table(map(self.t, ("grade", "n", "bad", "expected", "observed")), rows)])
 
     def _indicators(self, newest: MonthReport) -> str:
-        names = sorted({*newest.psi_micro, *newest.weights_milli}, key=lambda one: -newest.psi_micro.get(one, -1))
+        psi, in_force = newest.psi_micro, newest.psi_in_force_micro
+        names = sorted(
+            {*psi, *in_force, *newest.weights_milli}, key=lambda one: -max(psi.get(one, -1), in_force.get(one, -1))
+        )
         rows = []
         for name in names:
             weight = newest.weights_milli.get(name)
             rows.append(
                 (
                     escape(self.t(name)),
-                    psi_text(newest.psi_micro.get(name)),
+                    psi_text(psi.get(name)),
+                    psi_text(in_force.get(name)),
                     "–" if weight is None else f"{weight / MILLI:.1f}",
                 )
             )
-        return self._section("psi", [table(map(self.t, ("indicator", "PSI", "weight")), rows)])
+        return self._section("psi", [table(map(self.t, ("indicator", "psi_champion", "psi_in_force", "weight")), rows)])
 
     def _populations(self, report: Report) -> list[str]:
         if report.populations is None:

@@ -20,6 +20,7 @@ class MonthLine(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, int]
     weights_milli: dict[str, int]
     psi_micro: dict[str, int]
+    psi_in_force_micro: dict[str, int]
     auc: dict[str, Figure]  # by model, over the last twelve months
     log_loss: dict[str, Figure]
     concept_drift: bool
@@ -109,6 +110,8 @@ def summary(report: Report, *, chinese: bool) -> Iterator[str]:
     for line in report.populations or ():
         psi = psi_text(line.psi_micro)
         yield f"{WORDS['psi_scores'][at]}, {WORDS[line.population][at]} ({line.enterprises:,}): {psi}"
+    if newest.moved:
+        yield WORDS["moved"][at] + ", ".join(newest.moved)
     yield WORDS["drift_called"][at] + "; ".join(newest.drift) if newest.drift else WORDS["drift_none"][at]
 
 
@@ -146,6 +149,7 @@ def _line(one: MonthReport) -> MonthLine:
         labels=one.labels,
         weights_milli=one.weights_milli,
         psi_micro=one.psi_micro,
+        psi_in_force_micro=one.psi_in_force_micro,
         auc={metrics.model: metrics.auc for metrics in recent},
         log_loss={metrics.model: metrics.log_loss for metrics in recent},
         concept_drift=one.concept_drift,

@@ -57,6 +57,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "weights_months": ("权重，分（最大的几个）", "Weights, points (the largest)"),
     "months_ago": ("月份（0 为最近）", "month (0: the newest)"),
     "psi": ("PSI（与训练总体相比）", "PSI (against the population of training)"),
+    "psi_champion": ("PSI，冠军", "PSI, champion"),
+    "psi_in_force": ("PSI，在用模型", "PSI, model in force"),
+    "moved": ("与在用模型的训练总体相比，已变动：", "moved, against the population of the model in force: "),
+    "psi_in_force_months": ("与在用模型相比的 PSI（最大的几个）", "PSI against the model in force (the largest)"),
     "populations": ("评分总体（与训练总体相比）", "Populations that are scored (against the one of training)"),
     "about_populations": (
         "在用的模型只从借款企业学习；对其他企业的评分是外推，PSI 越大越不可比。按归档中各企业最新的评分。",

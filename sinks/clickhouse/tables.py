@@ -457,11 +457,12 @@ FEED = Table(
 MODEL_MONTH = Table(
     name="model_month",
     columns=(
-        *fields("value", {"month": "Int32", "model_id": WORD, "concept_drift": "UInt8"}),
+        *fields("value", {"month": "Int32", "model_id": WORD, "in_force_id": WORD, "concept_drift": "UInt8"}),
         ("drift", "Array(String)", "value", _listed("drift")),
         *_by_name("labels", "label_kinds", "label_counts"),
         *_by_name("weights_milli", "weight_names", "weights_milli"),
         *_by_name("psi_micro", "psi_names", "psi_micro"),
+        *_by_name("psi_in_force_micro", "psi_in_force_names", "psi_in_force_micro"),
         *each(
             "value",
             "models",

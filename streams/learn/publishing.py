@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from config.settings import Settings
+from detectors.learning.drift import moved, psi_of_model
 from detectors.learning.examples import Examples
 from detectors.learning.guard import judge
 from detectors.prior import prior_id
@@ -51,10 +52,23 @@ class Publisher:
         """Read what is published and decided already. Raise ArtefactMissing where a topic does not answer."""
         self._history = await asyncio.to_thread(read_history, self._kafka)
 
-    async def report(self, said: MonthReport) -> None:
-        """Publish what a month said. Raise DeliveryFailed where the record is not acknowledged."""
+    async def report(self, said: MonthReport, newest: Examples) -> MonthReport:
+        """Publish what a month said, and how far its observations are from those that the model in force learned from.
+
+        newest: as in `publish`. Return what was published. Raise as `publish`.
+        """
+        await asyncio.to_thread(self._read_said)
+        in_force = self.in_force()
+        psi = await in_thread(lambda: psi_of_model(in_force, newest))
+        said = msgspec.structs.replace(
+            said,
+            in_force_id=self._history.in_force_id,
+            psi_in_force_micro=psi,
+            moved=moved(psi, len(newest), psi_max=self._learn.psi_max),
+        )
         self._outbox.send(topics.MODEL_REPORT, msgspec.json.encode(said))
         await asyncio.to_thread(self._outbox.drain)
+        return said
 
     def in_force(self) -> Snapshot:
         """Return the model in force, as of the last candidate."""

@@ -31,7 +31,7 @@ from detectors.learning.challengers import Challengers
 from detectors.snapshot import Snapshot
 from domain import topics
 from domain.events import LogRecord
-from domain.outputs import Observation
+from domain.outputs import MonthReport, Observation
 from sinks.checkpoint_topic import CheckpointFenced, CheckpointTopic, CheckpointUnavailable, Head
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
@@ -463,13 +463,16 @@ class Learn(Role):
             await in_thread(self._store.verify)  # else one that was paused here would publish what is past
             month = memory.pending[0]
             if month.report is not None:
-                await self._publisher.report(month.report)
-                self._tested = ModelsTested(report=month.report)
+                self._tested = ModelsTested(report=await self._publish_report(memory.learner, month.report))
             if month.learned is not None:
                 await self._publish_candidate(memory.learner, month.learned)
             self._step("published")
             del memory.pending[0]
             self._is_ahead = True
+
+    async def _publish_report(self, learner: Learner, said: MonthReport) -> MonthReport:
+        newest = await in_thread(lambda: learner.newest(said.month))
+        return await self._publisher.report(said, newest)
 
     async def _publish_candidate(self, learner: Learner, learned: Learned) -> None:
         """Publish a candidate; where another model stays in force, that one too, with probabilities made anew."""

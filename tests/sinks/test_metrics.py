@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -72,7 +73,9 @@ READINGS: tuple[Reading, ...] = (
     Unacknowledged(outputs=5),
     Waiting(rows=6, retries=2),
     Learning(labels={"good": 40, "bad": 2}, waiting=9, snapshots_published=1, snapshots_held=0, stands_by=False),
-    ModelsTested(report=months(3)[-1]),
+    ModelsTested(
+        report=msgspec.structs.replace(months(3)[-1], psi_in_force_micro={"score": 310_000}, moved=("score",))
+    ),
     Readiness(ready=True),
 )
 EVENTS: tuple[Event, ...] = (
@@ -137,6 +140,8 @@ def test_readings_become_samples_and_equal_labels_add_up(metrics: Metrics) -> No
     assert value(metrics, "xinliu_model_examples", model="hat", window="all") == 0
     assert ("xinliu_model_auc", frozenset({("model", "hat"), ("window", "all")})) not in shown(metrics), "silent"
     assert value(metrics, "xinliu_psi", indicator="score") == report.psi_micro["score"] / 10**6
+    assert value(metrics, "xinliu_psi_in_force", indicator="score") == 0.31
+    assert value(metrics, "xinliu_indicators_moved") == 1
     # The end of a log that no fetch has told yet is not known: no lag is not lag 0.
     assert ("xinliu_lag_records", frozenset({("topic", "events.v1"), ("partition", "4")})) not in shown(metrics)
 

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,13 +15,18 @@ from detectors.learning.drift import (
     drift_of,
     drift_reasons,
     loss_has_risen,
+    moved,
     psi,
     psi_micro,
+    psi_of_model,
     reference_of,
 )
 from detectors.learning.prequential import log_losses
+from detectors.learning.rescoring import rescored
+from detectors.prior import prior_snapshot
 from detectors.snapshot import MICRO, SCORE
 from features.indicators import CORE, INDICATORS
+from features.indicators.repayment import DPD_MAX
 from tests.model_months import examples
 
 FIRST, SECOND, THIRD = (INDICATORS.index(name) for name in CORE[:3])
@@ -106,6 +112,21 @@ def test_reasons_name_the_worst_and_say_nothing_of_few_observations() -> None:
     few = Drift(psi_micro=moved, examples=PSI_EXAMPLES_MIN - 1, concept=True)
     assert drift_reasons(few, psi_max=0.25) == ["the champion's log loss has risen (ADWIN)"]
     assert drift_reasons(Drift(psi_micro={"calm": 1}, examples=10**6, concept=False), psi_max=0.25) == []
+
+
+def test_a_model_is_held_against_its_own_population_with_its_own_scores_and_the_prior_has_none() -> None:
+    seen = examples(5_000, 1)
+    seen["value"][:, DPD_MAX], seen["null"][:, DPD_MAX] = 0.0, 0  # arrears would cap the scores
+    learned = msgspec.structs.replace(prior_snapshot(), reference=reference_of(rescored(prior_snapshot(), seen), CORE))
+    later = seen.copy()
+    later["score_milli"] = 400_000  # of another model
+    assert set(psi_of_model(learned, later).values()) == {0}
+    later["value"][:, FIRST] += 1.0
+    found = psi_of_model(learned, later)
+    assert moved(found, len(later), psi_max=0.25) == (CORE[0],)
+    assert moved(found, PSI_EXAMPLES_MIN - 1, psi_max=0.25) == ()
+    assert found[SCORE] > 0
+    assert psi_of_model(prior_snapshot(), later) == {}
 
 
 def losses(rng: np.random.Generator, n: int, rate: float) -> np.ndarray:

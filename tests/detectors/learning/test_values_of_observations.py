@@ -37,6 +37,14 @@ def test_a_utility_of_a_half_is_no_reason_where_reasons_are_kept() -> None:
     assert NULL_NAMES[codes[SLOT[CORE[0]]]] == "history"
 
 
+def test_a_utility_that_is_missing_is_not_missed() -> None:
+    values, codes = values_of(with_nulls({CORE[0]: "history"}, utilities_ppm={}))
+    assert (values[1:] == 2.0).all()
+    assert [NULL_NAMES[code] for code in codes[:1]] == ["history"]
+    _, codes = values_of(with_nulls({}, utilities_ppm={}, values_micro={CORE[1]: MICRO}))
+    assert [codes[SLOT[name]] for name in CORE[:2]] == [NOT_REPORTED, VALUE], "of before the reasons were kept"
+
+
 def test_a_reason_of_another_engine_counts_as_not_reported() -> None:
     _, codes = values_of(with_nulls({CORE[0]: "eclipse"}))
     assert codes[SLOT[CORE[0]]] == NOT_REPORTED

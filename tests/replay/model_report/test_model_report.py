@@ -1,6 +1,7 @@
 """The report on the models: built from months alone, a page that loads and runs nothing, in both languages."""
 
 import math
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -71,6 +72,20 @@ def test_every_number_of_the_newest_month_stands_in_the_page() -> None:
             assert f"{one.auc.value_micro / 10**6:.4f}<small>" in page
     worst = max(MONTHS[-1].psi_micro.values())
     assert f"{worst / 10**6:.3f}" in page
+
+
+@pytest.mark.parametrize("chinese", [False, True])
+def test_what_has_moved_against_the_model_in_force_is_told_beside_drift(chinese: bool) -> None:
+    moved = msgspec.structs.replace(MONTHS[0], psi_in_force_micro={"score": 987_000}, moved=("score",), drift=())
+    report, name = build([moved]), "评分" if chinese else "score"
+    page = html(report, chinese=chinese).decode()
+    told = re.search(r'<section class="verdict none">(.*?)</section>', page, re.S)
+    assert told, page[:2_000]
+    assert told[1].count(name) == 1
+    assert "0.987" in page
+    words = ("在用模型" if chinese else "model in force",)
+    assert any(word in line and "score" in line for word in words for line in summary(report, chinese=chinese))
+    assert "0.987" not in html(build(MONTHS), chinese=chinese).decode()
 
 
 def test_what_comes_from_outside_stays_text() -> None:

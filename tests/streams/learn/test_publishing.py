@@ -14,20 +14,25 @@ import msgspec
 import pytest
 
 from config.settings import KafkaSettings, LearnSettings, Settings
+from detectors.learning.drift import reference_of
+from detectors.learning.examples import Examples
+from detectors.learning.rescoring import rescored
 from detectors.prior import prior_id
-from detectors.snapshot import decode
+from detectors.snapshot import SCORE, decode
 from domain import topics
 from domain.events import SCHEMA, Control
-from domain.outputs import ActivationRequest, Candidate
+from domain.outputs import ActivationRequest, Candidate, ModelMessage, MonthReport
+from features.indicators import CORE
 from sinks.artefacts import publish
 from sinks.kafka import Outbox
 from streams.learn.publishing import Publisher
 from streams.learn.requests import Requests
 from streams.model_decisions import Contended, Deciding
 from streams.model_history import ModelHistory, read_history
+from tests.model_months import months
 from tests.reading import read
 from tests.streams.learn.answers import answering
-from tests.streams.learn.candidates import FIRST_MONTH, anew, id_of, learned, observed, snapshot, unscorable
+from tests.streams.learn.candidates import FIRST_MONTH, MOVED, anew, id_of, learned, observed, snapshot, unscorable
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("CONTROL", "MODEL", "MODEL_REPORT", "MODEL_REQUEST")
@@ -339,6 +344,31 @@ def test_going_back_from_what_this_engine_refuses_holds_too(fresh: Settings) -> 
     history = read_history(fresh.kafka)
     assert (history.in_force_id, history.paused_by is not None) == (id_of(snapshot(1)), True)
     assert [one.by for one in said(fresh)] == ["learn", "zhang", "zhang"]
+
+
+def test_a_month_is_held_against_the_population_of_the_model_in_force(fresh: Settings) -> None:
+    """The packaged one has none; of one in force, twice its weights away, what has moved since is named."""
+    seen = observed(600)
+    own = msgspec.structs.replace(snapshot(1), reference=reference_of(rescored(snapshot(1), seen), CORE))
+    later = seen.copy()
+    later["value"][:, CORE.index(MOVED[0])] = 0.0
+    (month,) = months(1)
+
+    async def published(observations: Examples) -> MonthReport:
+        publisher = Publisher(fresh, Outbox(fresh.kafka.bootstrap))
+        await publisher.start()
+        return await publisher.report(month, observations)
+
+    before = asyncio.run(published(later))
+    assert (before.in_force_id, before.psi_in_force_micro, before.moved) == (prior_id(), {}, ())
+    run(fresh, learned(1, own))
+    same, found = asyncio.run(published(seen)), asyncio.run(published(later))
+    assert (same.in_force_id, same.moved, set(same.psi_in_force_micro.values())) == (id_of(own), (), {0})
+    assert MOVED[0] in found.moved
+    assert set(found.moved) <= {MOVED[0], SCORE}
+    last = read(fresh.kafka.bootstrap, topics.MODEL_REPORT)[-1].value or b""
+    assert msgspec.json.decode(last, type=ModelMessage) == found
+    assert msgspec.structs.replace(found, in_force_id="", psi_in_force_micro={}, moved=()) == month
 
 
 def test_without_any_record_the_packaged_model_is_in_force() -> None:
