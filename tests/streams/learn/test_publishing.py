@@ -18,7 +18,7 @@ from detectors.learning.drift import reference_of
 from detectors.learning.examples import Examples
 from detectors.learning.rescoring import rescored
 from detectors.prior import prior_id
-from detectors.snapshot import SCORE, decode
+from detectors.snapshot import SCORE, V2, decode
 from domain import topics
 from domain.events import SCHEMA, Control
 from domain.outputs import ActivationRequest, Candidate, ModelMessage, MonthReport
@@ -347,9 +347,14 @@ def test_going_back_from_what_this_engine_refuses_holds_too(fresh: Settings) -> 
 
 
 def test_a_month_is_held_against_the_population_of_the_model_in_force(fresh: Settings) -> None:
-    """The packaged one has none; of one in force, twice its weights away, what has moved since is named."""
+    """The packaged one has none. Of one that was learned, what has moved since is named."""
     seen = observed(600)
-    own = msgspec.structs.replace(snapshot(1), reference=reference_of(rescored(snapshot(1), seen), CORE))
+    own = msgspec.structs.replace(
+        snapshot(1),
+        format=V2,
+        unknown_at_micro=snapshot(1).medians_micro,
+        reference=reference_of(rescored(snapshot(1), seen), CORE),
+    )
     later = seen.copy()
     later["value"][:, CORE.index(MOVED[0])] = 0.0
     (month,) = months(1)
