@@ -39,7 +39,7 @@ from detectors.wording.desk import CHANGES, DISPOSITIONS, ESCALATIONS, LEVELS, S
 from domain import topics
 from domain.calendar import date_of as date_of_day
 from domain.calendar import day_of, day_of_date
-from domain.cases import ORDER
+from domain.cases import OPEN, ORDER
 from domain.events import CaseAction, CaseActionKind, Disposition
 from domain.outputs import SEVERITIES, Alert, CaseRecord
 from domain.printable import printable
@@ -140,7 +140,7 @@ def _list(args: argparse.Namespace, settings: Settings, bank: Bank) -> int:
 
 def line(case: CaseRecord, days_left: int | None) -> str:
     """Return a case as one line: level, state, enterprise, exposure, the next due day, and who sees to it."""
-    waits = case.due is None and (case.contact_due, case.visit_due) != (None, None)
+    waits = case.state in OPEN and case.due is None and (case.contact_due, case.visit_due) != (None, None)
     due = say("时限暂停", "deadlines wait") if waits else say("无期限", "no due day")
     if case.due is not None and days_left is not None:
         day = date_of_day(case.due).isoformat()

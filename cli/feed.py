@@ -71,12 +71,18 @@ class Feeds:
     committed: Mapping[Place, int]
 
     def paused(self) -> dict[Place, QuarantinedBatch]:
-        """Return, by feed, the batch that it is paused at: one that ingest has not passed."""
+        """Return, by feed, the batch that it is paused at: one that ingest has not passed.
+
+        Ingest passes over one of learn's by itself.
+        """
         return {(one.topic, one.partition): one for one in self.batches if self.is_ahead(one)}
 
     def is_ahead(self, batch: QuarantinedBatch) -> bool:
-        """Return whether ingest has not passed the batch."""
-        return self.committed.get((batch.topic, batch.partition), 0) <= batch.offset
+        """Return whether ingest has not passed the batch, and will not by itself."""
+        return (
+            batch.topic != topics.MODEL_REQUEST
+            and self.committed.get((batch.topic, batch.partition), 0) <= batch.offset
+        )
 
 
 def read_feeds(settings: Settings) -> Feeds:
@@ -86,7 +92,7 @@ def read_feeds(settings: Settings) -> Feeds:
     from streams.ingest.quarantine import quarantined
 
     offsets = Offsets(settings.kafka)
-    names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), *_OTHERS)
+    names = (*(topics.bank_events(bank.bank_id) for bank in settings.banks), topics.GATEWAY)
     batches = tuple(quarantined(settings))  # first: what is passed meanwhile is seen as passed
     return Feeds(batches=batches, committed=offsets.committed("ingest", offsets.partitions(names), wait_s=ANSWER_S))
 

@@ -6,10 +6,10 @@ when its bank is told no more. What was disposed of are the case's findings (fea
 back where the others make a case by themselves, where it is graver than it was, and on the day that a disposition has.
 
 Deadlines are those of the level, from the day on which it rose or fell. They wait while nothing of a case can be told,
-and while all that is open only waits for its hysteresis: by as many working days. So a borrower that is cured and falls
-ill again puts off no deadline by more than the days on which it was cured. What becomes graver in review goes back to
-its maker, whose conclusion did not know of it. The state is features/state/lives.py. The level of a closed case is what
-was disposed of, 0 where nobody did.
+and while all that is open only waits for its hysteresis, unless it became graver meanwhile: by as many working days. So
+at one level a borrower that is cured now and then puts off a deadline by no more than the days on which it was. What
+becomes graver in review goes back to its maker, whose conclusion did not know of it. The state is
+features/state/lives.py. The level of a closed case is what was disposed of, 0 where nobody did.
 """
 
 from typing import get_args
@@ -26,12 +26,11 @@ from features.state.lives import (
     CHECKING,
     CLOSED,
     IN_REVIEW,
+    IS_STALE,
+    IS_WATCHED,
+    IS_WORK,
     NONE,
-    RUNS,
-    RUNS_THOUGH_WATCHED,
     SIGNED,
-    WAITS_STALE,
-    WAITS_WATCHED,
     is_live,
 )
 from features.state.loans import BANK_SLOTS
@@ -148,20 +147,19 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
             if stage == IN_REVIEW:
                 e.life_stage[b] = CHECKING
                 _take_back(e, b)
-            _start(e, b, level, RUNS_THOUGH_WATCHED if is_watched else RUNS, day, deadlines)
+            _start(e, b, level, _clock(False, is_watched, True), day, deadlines)
             return GRAVER
-        clock = _clock(e, b, is_stale, is_watched)
         if is_told and level < e.life_level[b]:
-            _start(e, b, level, clock, day, deadlines)
+            _start(e, b, level, _clock(is_stale, is_watched, False), day, deadlines)
             return EASED
         if not closing:
             return NOTHING
-        before, e.life_clock[b] = np.int64(e.life_clock[b]), clock
-        if _has_deadlines(e, b) and clock != before:
-            if clock in (WAITS_STALE, WAITS_WATCHED):
-                return PAUSED if clock == WAITS_STALE else WATCHED
-            if before in (WAITS_STALE, WAITS_WATCHED):
-                return CONTINUED
+        waited = _why_it_waits(np.int64(e.life_clock[b]))
+        if is_told:  # else nobody hears what has become of it
+            e.life_clock[b] = _clock(is_stale, is_watched, e.life_clock[b] & IS_WORK != 0)
+        waits = _why_it_waits(np.int64(e.life_clock[b]))
+        if waits != waited and _has_deadlines(e, b):
+            return waits if waits != NOTHING else CONTINUED
         return OVERDUE if _escalated(e, b, day, deadlines[0]) else NOTHING
     if min(level, rest) == 0:
         return NOTHING  # what there is was disposed of
@@ -170,10 +168,7 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
     day_has_come = 0 < e.life_until_day[b] <= day and level <= e.life_level[b]
     e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
     e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
-    clock = RUNS
-    if is_watched:
-        clock = RUNS_THOUGH_WATCHED if is_graver else WAITS_WATCHED
-    _start(e, b, level, clock, day, deadlines)
+    _start(e, b, level, _clock(False, is_watched, is_graver), day, deadlines)
     if was_disposed:
         return RESUMED if day_has_come else REOPENED
     return OPENED
@@ -192,7 +187,8 @@ def wait(e, b, day):
 @kernel
 def restart(e, b, is_watched, day, deadlines):
     """Let the deadlines of a live case run from `day` on: its bank has heard nothing of it before."""
-    _start(e, b, np.int64(e.life_level[b]), WAITS_WATCHED if is_watched else RUNS, day, deadlines)
+    clock = _clock(False, is_watched, e.life_clock[b] & IS_WORK != 0)
+    _start(e, b, np.int64(e.life_level[b]), clock, day, deadlines)
 
 
 @kernel
@@ -227,18 +223,25 @@ def _start(e, b, level, clock, day, deadlines):
 
 
 @kernel
-def _clock(e, b, is_stale, is_watched):
-    """Return what the deadlines of a live case do; one that became graver while it was watched is work all the same."""
-    if is_stale:
-        return np.int64(WAITS_STALE)
+def _clock(is_stale, is_watched, is_work):
+    """Return what deadlines depend on, bits of features/state/lives.py. is_work: it became graver while watched."""
+    bits = np.int64(IS_STALE if is_stale else 0)
     if is_watched:
-        return np.int64(RUNS_THOUGH_WATCHED if e.life_clock[b] == RUNS_THOUGH_WATCHED else WAITS_WATCHED)
-    return np.int64(RUNS)
+        bits |= IS_WATCHED | (IS_WORK if is_work else 0)
+    return bits
+
+
+@kernel
+def _why_it_waits(clock):
+    """Return PAUSED or WATCHED, or NOTHING where deadlines run."""
+    if clock & IS_STALE:
+        return PAUSED
+    return WATCHED if clock & (IS_WATCHED | IS_WORK) == IS_WATCHED else NOTHING
 
 
 @kernel
 def _waits(e, b):
-    return e.life_clock[b] == WAITS_STALE or e.life_clock[b] == WAITS_WATCHED
+    return _why_it_waits(np.int64(e.life_clock[b])) != NOTHING
 
 
 @kernel

@@ -230,7 +230,7 @@ FIELDS: tuple[Field, ...] = (
         "|u1",
         (BANK_SLOTS,),
         HOT,
-        "its deadlines 0 run, 1 wait: stale, 2 wait: watched, 3 run all the same",
+        "bits: 0 stale, 1 watched, 2 it became graver while watched",
     ),
     # what banks have disposed of (state/dispositions.py)
     Field("disposed_kinds", "|u1", (), HOT, "bit k: some bank has disposed of a case so since the last month's end"),

@@ -8,6 +8,7 @@ unreadable). Counted over distinct coordinates, so that what a restart wrote twi
 says up to which offset it counts: the check is exact also while workers run, and after a flush that a kill cut short.
 """
 
+import time
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,20 +22,21 @@ from confluent_kafka.admin import OffsetSpec
 
 from config.settings import KafkaSettings, Settings
 from domain import topics
+from domain.calendar import DAY_MS
 from domain.events import SCHEMA, Control, LogRecord, Outcome, Tick
 from domain.outputs import ActivationRequest, DeadLetter, QuarantinedBatch
 from domain.reject import Reason
 from replay.chunks import read_chunks
 from replay.offsets import Offsets, Place
 from replay.reading import Read, read_topics
-from sinks.client import client_settings
 from sinks.redis_store import partition_state, stored_rows
 from sinks.retriable import ANSWER_S
-from streams.control_log import READ_S_MAX, control_of
+from streams.control_log import control_of
 from streams.model_activation import is_granted
-from streams.model_history import ModelHistory, read_said
+from streams.model_history import ModelHistory, decisions
 from streams.score.partition import PartitionState
 from streams.score.rows import CASE_REASONS
+from streams.topics import table
 
 OUTCOMES = ("applied", "duplicate", "late", "conflict", "refused")
 _NAMED_MAX = 5
@@ -250,7 +252,7 @@ def read_spans(kafka: KafkaSettings) -> dict[Place, list[tuple[int, int]]]:
 
 def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount, letters: Letters) -> list[InputCount]:
     """Return what became of the records of each input partition below `upto`."""
-    begins = Offsets(kafka).ends(upto, OffsetSpec.earliest())
+    begins = _begins(kafka, upto)
     spans = {
         place: _unread(found, log.accepted(place), letters.get(place, {}), begins[place], upto[place])
         for place, found in read_spans(kafka).items()
@@ -259,9 +261,7 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
     seen: dict[Place, array[int]] = {place: array("q") for place in upto}
     receipts: Counter[Place] = Counter()
     granted: dict[Place, set[int]] = defaultdict(set)
-    decode, said = msgspec.json.Decoder(_Typed).decode, ModelHistory()
-    if any(topic == topics.MODEL_REQUEST for topic, _ in upto):
-        said = said.with_said(read_said(kafka, READ_S_MAX, client_settings(kafka)))
+    decode, said = msgspec.json.Decoder(_Typed).decode, _said_of_models(kafka)
     for chunk in read_chunks(kafka, begins, upto, spans):
         place = chunk.topic, chunk.partition
         offsets = chunk.offset.tolist()
@@ -311,6 +311,19 @@ def _unread(
     return found
 
 
+def _begins(kafka: KafkaSettings, upto: Mapping[Place, int]) -> dict[Place, int]:
+    """Return where counting begins: what is older than dead letters are kept has none any more, though it may be there.
+
+    So of topics that are kept longer than those, as control.v1.
+    """
+    offsets, kept_days = Offsets(kafka), {row["name"]: row["retention_days"] for row in table()["topics"]}
+    days = min(kept_days[name] for name in (topics.DEAD_LETTERS, topics.QUARANTINE, topics.LATE))
+    begins = offsets.ends(upto, OffsetSpec.earliest())
+    longer = [place for place in upto if not 0 <= kept_days.get(place[0], days) <= days]
+    since = offsets.ends(longer, OffsetSpec.for_timestamp(int(time.time() * 1_000) - days * DAY_MS)) if longer else {}
+    return begins | {place: upto[place] if begin < 0 else begin for place, begin in since.items()}
+
+
 class _Typed(msgspec.Struct, frozen=True):
     type: str = ""
 
@@ -320,6 +333,11 @@ def _is_receipt(decode: Callable[[bytes], _Typed], value: bytes | None) -> bool:
         return decode(value or b"").type == "receipt"
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+
+
+def _said_of_models(kafka: KafkaSettings) -> ModelHistory:
+    read = read_topics(kafka, [topics.CONTROL])
+    return ModelHistory().with_said(decisions((one.value, one.offset, 0) for one in read))
 
 
 def _is_granted(said: ModelHistory, value: bytes | None) -> bool:

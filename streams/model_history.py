@@ -224,13 +224,19 @@ def read_history(
 
 def read_said(kafka: KafkaSettings, timeout_s: float, client: Mapping[str, Any]) -> tuple[Decision, ...]:
     """Return the control records about models up to the topic's end. Raise ArtefactMissing as `read_history`."""
+    read = messages(kafka.bootstrap, topics.CONTROL, timeout_s, client)
+    return decisions((one.value(), one.offset() or 0, one.timestamp()[1]) for one in read)
+
+
+def decisions(records: Iterable[tuple[bytes | None, int, int]]) -> tuple[Decision, ...]:
+    """Return those about models among the records of `control.v1`: value, offset, and time in ms of each."""
     found = []
-    for message in messages(kafka.bootstrap, topics.CONTROL, timeout_s, client):
-        control = control_of(message.value())
+    for value, offset, at_ms in records:
+        control = control_of(value)
         if control is not None and (
             control.action == "model_resume" or (control.action == "activate" and control.artefact == "model")
         ):
-            found.append(Decision(control=control, offset=message.offset() or 0, at_ms=message.timestamp()[1]))
+            found.append(Decision(control=control, offset=offset, at_ms=at_ms))
     return tuple(found)
 
 

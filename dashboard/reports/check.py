@@ -75,6 +75,10 @@ def _case(basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, fa
     def day(number: int | None) -> str:
         return shown(number, "day")
 
+    def due(number: int | None) -> str:
+        waits = number is not None and now.state in OPEN and now.due is None
+        return t("时限暂停", "deadlines wait") if waits else day(number)
+
     said = "–"
     if claim is not None:
         said = t("{}（{}）", "{} ({})").format(shown(claim[0], "share"), day(claim[1]))
@@ -91,8 +95,8 @@ def _case(basis: Basis, moves: Sequence[Move], claim: tuple[int, int] | None, fa
         (t("首发日", "opened"), day(day_of(now.opened_ms - 1))),
         (t("级别", "level"), LEVELS[now.severity].to(lang)),
         (t("状态", "state"), state),
-        (t("联系时限", "contact due"), day(now.contact_due)),
-        (t("现场核查时限", "visit due"), day(now.visit_due)),
+        (t("联系时限", "contact due"), due(now.contact_due)),
+        (t("现场核查时限", "visit due"), due(now.visit_due)),
         (t("未来12个月逾期30天以上的概率", "probability of arrears over 30 days within 12 months"), said),
         (t("处置结论", "disposition"), disposition or "–"),
     ]

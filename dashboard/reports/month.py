@@ -149,9 +149,9 @@ def _timeliness(basis: Basis, found: Found) -> Table:
             Column(t("及时率", "share in time"), "share", 12),
         ),
         rows=rows,
-        note=t("期限落在本月的环节；期限之前升级或暂停的以新期限为准，期限之前已办结的不计。",
-               "Steps whose due day lies in the month. Of a case that became graver or was paused before it the new "
-               "deadline counts; one that was closed before it owes nothing."),
+        note=t("期限落在本月的环节；期限之前升级、暂停或转观察的以新期限为准，期限之前已办结的不计。",
+               "Steps whose due day lies in the month. Of a case that became graver, was paused or watched before it "
+               "the new deadline counts; one that was closed before it owes nothing."),
     )  # fmt: skip
 
 

@@ -57,6 +57,21 @@ def test_the_queue_is_by_exposure_level_and_nearness_of_the_due_day_and_holds_op
     assert [entry.days_left for entry in entries] == [None, -3, 0, 1, None]
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "2024-10-07"), ({"due": None}, "deadlines wait"), ({"due": None, "state": "disposed"}, "no due day"),
+        ({"due": None, "contact_due": None}, "no due day"),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_case_tells_deadlines_that_wait_from_none(
+    fields: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    case = msgspec.structs.replace(record("orange", 100, TODAY + 3), **fields)
+    assert said in verb.line(case, None if case.due is None else 3)
+
+
 def test_a_banks_own_principal_writes_to_its_own_topic_and_everybody_else_to_the_desks() -> None:
     settings = Settings()
     assert case_desk.topic_of(settings, BANK) == topics.DESK

@@ -239,6 +239,32 @@ def test_what_became_graver_while_it_was_watched_is_due_until_it_is_cured_again(
     assert follow(e, 3, MONDAY + 2, watched=True, closing=True) == life.WATCHED
 
 
+def test_what_became_graver_while_it_was_watched_is_work_over_a_silence_and_until_it_eases():
+    e = enterprise()
+    follow(e, 2)
+    assert follow(e, 2, MONDAY, watched=True, closing=True) == life.WATCHED
+    assert follow(e, 3, MONDAY + 1, watched=True) == life.GRAVER
+    assert follow(e, 3, MONDAY + 1, stale=True, watched=True, closing=True) == life.PAUSED
+    assert follow(e, 3, MONDAY + 2, watched=True, closing=True) == life.CONTINUED
+    assert life.due_day(e, B) > 0
+    assert follow(e, 2, MONDAY + 3, watched=True, closing=True) == life.EASED
+    assert (life.due_day(e, B), follow(e, 2, MONDAY + 4, watched=True, closing=True)) == (0, NOTHING)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_bank_that_is_told_no_more_does_not_hear_whether_its_case_is_cured(watched):
+    e = enterprise()
+    follow(e, 2)
+    act(e, SIGN)
+    if watched:
+        assert follow(e, 2, watched=True, closing=True) == life.WATCHED
+    due = life.due_day(e, B)
+    for now in (not watched, watched):
+        assert follow(e, 2, MONDAY, told=False, watched=now, closing=True) == NOTHING
+        assert life.due_day(e, B) == due
+    assert follow(e, 2, MONDAY, watched=not watched, closing=True) in (life.WATCHED, life.CONTINUED), "told again"
+
+
 def test_a_case_without_a_deadline_has_none_that_could_wait():
     e = enterprise()
     follow(e, 1)

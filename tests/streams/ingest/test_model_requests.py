@@ -4,13 +4,17 @@ import asyncio
 import errno
 import logging
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from cli.feed import read_feeds
 from config.settings import LearnSettings, Settings
 from detectors.prior import prior_id
 from detectors.snapshot import Snapshot
@@ -19,6 +23,7 @@ from domain.calendar import day_start_ms
 from domain.events import SCHEMA, Control
 from domain.outputs import ActivationRequest, Candidate
 from replay.ledger import take_stock
+from replay.reading import ReadingFailed
 from sinks.artefacts import ArtefactMissing, publish
 from sinks.kafka import MarkedOutbox, Outbox
 from streams.ingest import model_requests
@@ -344,6 +349,7 @@ def test_a_batch_that_cannot_be_read_is_quarantined_once_and_stops_nobody(site, 
         assert set(refusals(site)) == {(4, "not_json", None)}
         assert [one.artefact_id for one in said(site)] == [model_id]
         commit(site.kafka.bootstrap, "test-ingest", {(topics.MODEL_REQUEST, 0): 0})
+        assert read_feeds(site).paused() == {}, "nobody has to resume it"
 
 
 def test_the_ledger_counts_what_became_of_each_request(site, tmp_path, eventually):
@@ -362,6 +368,28 @@ def test_the_ledger_counts_what_became_of_each_request(site, tmp_path, eventuall
     commit(site.kafka.bootstrap, "test-ingest", {(topics.MODEL_REQUEST, 0): 9})  # as if ingest had answered it
     ledger = take_stock(site, None)
     assert [one.where for one in ledger.checks if not one.holds] == ["model.request.v1[0]"]
+
+
+def test_the_ledger_counts_requests_only_as_far_back_as_what_became_of_them_is_kept(
+    site, tmp_path, eventually, monkeypatch
+):
+    """After thirty days their dead letters and their batch are gone, and they are not."""
+    not_rising = Batch(rows=[Row(delta=delta) for delta in (0, 1, 1)], last_delta=2)
+    produce(site.kafka.bootstrap, topics.MODEL_REQUEST, not_rising.encoded())
+    ask(site, b"{", asking("unknown"))
+    answer_all(site, tmp_path, eventually, 5)
+    assert take_stock(site, None).balanced
+    admin = AdminClient({"bootstrap.servers": site.kafka.bootstrap})
+    gone = [TopicPartition(topic, 0, OFFSET_END) for topic in (topics.DEAD_LETTERS, topics.QUARANTINE)]
+    for deleted in admin.delete_records(gone).values():
+        deleted.result(20)
+    with pytest.raises(ReadingFailed):
+        take_stock(site, None)
+    now_s = time.time() + 31 * 86_400
+    monkeypatch.setattr(time, "time", lambda: now_s)
+    ledger = take_stock(site, None)
+    (found,) = [one for one in ledger.inputs if one.topic == topics.MODEL_REQUEST]
+    assert (found.first_offset, found.consumed, ledger.balanced) == (5, 0, True)
 
 
 def test_where_kafka_does_not_answer_a_request_waits(site, monkeypatch, caplog):
