@@ -2,7 +2,8 @@
 
 A feed is held at a batch that cannot be read, at a record of an enterprise beyond the bank's quota of new ones (reason
 new_enterprises), or at a record that is refused beyond what an hour may be (refused_records). The place is kept in
-quarantine.v1, and the feed is paused: other feeds go on, and days close as with a silent bank.
+quarantine.v1, and the feed is paused: other feeds go on, and days close as with a silent bank. A batch of learn's
+requests (model.request.v1) is passed over instead.
 
 list    every such place, and whether its feed is paused there
 resume  has the batch fetched again, as after an upgrade; what is read then is applied. Of new enterprises, it grants
@@ -43,7 +44,8 @@ from streams import control_log
 ZH = """列出数据流停过的地方，或决定暂停的数据流怎样继续。
 
 有一批读不出，一条记录的企业超出银行的新企业限额（原因 new_enterprises），或拒收的记录超出一小时的额度（原因
-refused_records），数据流就停在那里，记入 quarantine.v1；其他银行照常，日终按这家银行沉默处理。
+refused_records），数据流就停在那里，记入 quarantine.v1；其他银行照常，日终按这家银行沉默处理。学习请求
+（model.request.v1）里读不出的一批跳过不停。
 
 list    逐个列出，并说明数据流是否停在那里
 resume  把这一批再取一次（例如升级之后），读得出就照常入账；新企业则从那里起再给一份限额

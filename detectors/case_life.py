@@ -6,8 +6,8 @@ when its bank is told no more. What was disposed of are the case's findings (fea
 back where the others make a case by themselves, where it is graver than it was, and on the day that a disposition has.
 
 Deadlines are those of the level, from the day on which it rose or fell. They wait while nothing of a case can be told,
-and while all that is open only waits for its hysteresis, unless it became graver meanwhile: by as many working days. So
-at one level a borrower that is cured now and then puts off a deadline by no more than the days on which it was. What
+and while all that is open only waits for its hysteresis, unless it came or became graver so: by as many working days.
+So at one level a borrower that is cured now and then puts off a deadline by no more than the days on which it was. What
 becomes graver in review goes back to its maker, whose conclusion did not know of it. The state is
 features/state/lives.py. The level of a closed case is what was disposed of, 0 where nobody did.
 """
@@ -129,12 +129,13 @@ def act(e, b, action, actor, disposition, until_day, offset):
 
 
 @kernel
-def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms, deadlines):
+def follow(e, b, level, rest, is_told, is_stale, is_watched, is_new, closing, day, t_ms, deadlines):
     """Follow the case of the bank in slot b at an evaluation; return what changed. Ask again until it is NOTHING.
 
     level: of what the bank sees, 0: nothing is open. rest: the level without what it has disposed of. is_told: the bank
     is told of it. is_stale: nothing of it can be told at present. is_watched: all that is open only waits for its
-    hysteresis, and did before. day: number, t_ms: ms. deadlines: what `detectors.rules.claim.deadlines_of` returns.
+    hysteresis. is_new: the case has come with this evaluation. day: number, t_ms: ms. deadlines: what
+    `detectors.rules.claim.deadlines_of` returns.
     """
     key, stage = e.case_key[b], e.life_stage[b]
     if not is_told:
@@ -168,7 +169,7 @@ def follow(e, b, level, rest, is_told, is_stale, is_watched, closing, day, t_ms,
     day_has_come = 0 < e.life_until_day[b] <= day and level <= e.life_level[b]
     e.life_key[b], e.life_stage[b], e.life_opened_ms[b] = key, AWAITING, t_ms
     e.life_disposition[b], e.life_until_day[b], e.life_maker[b] = UNDISPOSED, 0, 0
-    _start(e, b, level, _clock(False, is_watched, is_graver), day, deadlines)
+    _start(e, b, level, _clock(False, is_watched, is_graver or is_new), day, deadlines)
     if was_disposed:
         return RESUMED if day_has_come else REOPENED
     return OPENED
@@ -187,8 +188,7 @@ def wait(e, b, day):
 @kernel
 def restart(e, b, is_watched, day, deadlines):
     """Let the deadlines of a live case run from `day` on: its bank has heard nothing of it before."""
-    clock = _clock(False, is_watched, e.life_clock[b] & IS_WORK != 0)
-    _start(e, b, np.int64(e.life_level[b]), clock, day, deadlines)
+    _start(e, b, np.int64(e.life_level[b]), _clock(False, is_watched, False), day, deadlines)
 
 
 @kernel
@@ -224,7 +224,7 @@ def _start(e, b, level, clock, day, deadlines):
 
 @kernel
 def _clock(is_stale, is_watched, is_work):
-    """Return what deadlines depend on, bits of features/state/lives.py. is_work: it became graver while watched."""
+    """Return what deadlines depend on, bits of features/state/lives.py. is_work: it came or became graver so."""
     bits = np.int64(IS_STALE if is_stale else 0)
     if is_watched:
         bits |= IS_WATCHED | (IS_WORK if is_work else 0)

@@ -230,7 +230,7 @@ FIELDS: tuple[Field, ...] = (
         "|u1",
         (BANK_SLOTS,),
         HOT,
-        "bits: 0 stale, 1 watched, 2 it became graver while watched",
+        "bits: 0 stale, 1 watched, 2 it came or became graver while watched",
     ),
     # what banks have disposed of (state/dispositions.py)
     Field("disposed_kinds", "|u1", (), HOT, "bit k: some bank has disposed of a case so since the last month's end"),

@@ -59,7 +59,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InputCount(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition that ingest reads, from where retention reaches to the offset that it has committed."""
+    """One partition that ingest reads, from where dead letters reach back to, to the offset that it has committed."""
 
     topic: str
     partition: int
@@ -314,14 +314,16 @@ def _unread(
 def _begins(kafka: KafkaSettings, upto: Mapping[Place, int]) -> dict[Place, int]:
     """Return where counting begins: what is older than dead letters are kept has none any more, though it may be there.
 
-    So of topics that are kept longer than those, as control.v1.
+    The broker stamps the records of all these topics.
     """
     offsets, kept_days = Offsets(kafka), {row["name"]: row["retention_days"] for row in table()["topics"]}
-    days = min(kept_days[name] for name in (topics.DEAD_LETTERS, topics.QUARANTINE, topics.LATE))
-    begins = offsets.ends(upto, OffsetSpec.earliest())
-    longer = [place for place in upto if not 0 <= kept_days.get(place[0], days) <= days]
-    since = offsets.ends(longer, OffsetSpec.for_timestamp(int(time.time() * 1_000) - days * DAY_MS)) if longer else {}
-    return begins | {place: upto[place] if begin < 0 else begin for place, begin in since.items()}
+    fates = (topics.DEAD_LETTERS, topics.QUARANTINE, topics.LATE)
+    bounds = [kept_days[name] for name in fates if kept_days[name] >= 0]
+    if not bounds:
+        return offsets.ends(upto, OffsetSpec.earliest())
+    since_ms = int(time.time() * 1_000) - min(bounds) * DAY_MS
+    begins = offsets.ends(upto, OffsetSpec.for_timestamp(since_ms))
+    return {place: upto[place] if begin < 0 else begin for place, begin in begins.items()}
 
 
 class _Typed(msgspec.Struct, frozen=True):

@@ -26,9 +26,9 @@ def action(alert: Revision, now: str, became: Outcome, desk: Desk, lang: Lang, *
         return phrases.RETRACTED_ACTION.to(lang)
     if became and not is_work and (now != "cleared" or alert.case_state in (UNSET, "resolved")):
         return phrases.OUTCOME_ACTIONS[became].to(lang)
-    if now in ("stale", "listed_stale"):
+    if now in ("stale", "listed_stale") and (is_work or is_stale(alert) or not has_only_watched(alert)):
         return (phrases.STALE_ACTION if is_stale(alert) else phrases.STALE_IN_CASE_ACTION).to(lang).format(check)
-    if (is_held or is_watched) and not is_work:
+    if (is_held or is_watched or now in ("stale", "listed_stale")) and not is_work:
         return phrases.HELD_ACTION.to(lang)
     if now in ("cleared", "ended", "not_applicable", "not_in_rules") and not alert.case_state:
         return phrases.OVER_ACTION.to(lang)

@@ -94,7 +94,7 @@ def waits(alert: Revision) -> bool | None:
 
 
 def has_only_watched(alert: Revision) -> bool:
-    """Return whether all open signals of the case only wait for their hysteresis: then it has no deadline."""
+    """Return whether all open signals of the case only wait for their hysteresis: then its deadlines wait."""
     lines = _open_lines(alert)
     return bool(lines) and all(line.waits is True for line in lines)
 

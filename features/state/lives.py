@@ -10,7 +10,7 @@ life_contact_day, life_visit_day, life_until_day int32 (8) day numbers, 0: none.
 from kernels.decorators import kernel
 
 NONE, AWAITING, SIGNED, CHECKING, IN_REVIEW, CLOSED = range(6)
-# Of life_clock: no open signal can be told; all only wait for their hysteresis; it became graver while they did.
+# Of life_clock: no open signal can be told; all only wait for their hysteresis; it came or became graver so.
 IS_STALE, IS_WATCHED, IS_WORK = 1, 2, 4
 
 

@@ -66,7 +66,7 @@ def follow(e, engine, book, first, closing):
             continue
         is_told = loans.is_eligible(e, b)
         level, is_stale = np.int64(e.case_level[b]), is_told and cases.is_stale(e, b)
-        is_watched = cases.is_watched(e, b) and e.case_key[b] != cases.key_of(x.offset, x.as_of_ms)
+        is_watched, is_new = cases.is_watched(e, b), e.case_key[b] == cases.key_of(x.offset, x.as_of_ms)
         rest = level
         if e.life_stage[b] == lives.CLOSED:
             if e.case_key[b] != e.life_key[b]:
@@ -78,7 +78,7 @@ def follow(e, engine, book, first, closing):
         nth = 0
         while True:
             change = case_life.follow(
-                e, b, level, rest, is_told, is_stale, is_watched, closing, day, x.as_of_ms, engine.deadlines
+                e, b, level, rest, is_told, is_stale, is_watched, is_new, closing, day, x.as_of_ms, engine.deadlines
             )  # fmt: skip
             if change == case_life.NOTHING:
                 break

@@ -43,10 +43,12 @@ def enterprise(key=7):
 
 
 def follow(
-    e, level, day=MONDAY, *, rest=None, told=True, stale=False, watched=False, closing=False, deadlines=DEADLINES
-):
+    e, level, day=MONDAY, *, rest=None, told=True, stale=False, watched=False, new=False, closing=False,
+    deadlines=DEADLINES,
+):  # fmt: skip
     level, rest = np.int64(level), np.int64(level if rest is None else rest)
-    return life.follow(e, B, level, rest, told, stale, watched, closing, np.int64(day), np.int64(day * 1000), deadlines)
+    day = np.int64(day)
+    return life.follow(e, B, level, rest, told, stale, watched, new, closing, day, day * 1000, deadlines)
 
 
 def act(e, action, actor=ANN, disposition=0, until=0, offset=0):
@@ -249,6 +251,17 @@ def test_what_became_graver_while_it_was_watched_is_work_over_a_silence_and_unti
     assert life.due_day(e, B) > 0
     assert follow(e, 2, MONDAY + 3, watched=True, closing=True) == life.EASED
     assert (life.due_day(e, B), follow(e, 2, MONDAY + 4, watched=True, closing=True)) == (0, NOTHING)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_what_comes_by_its_score_alone_is_work_and_what_is_shown_to_a_bank_later_is_not(new):
+    e = enterprise()
+    assert follow(e, 2, watched=True, new=new) == life.OPENED
+    assert follow(e, 2, watched=True, new=new, closing=True) == NOTHING
+    assert follow(e, 2, MONDAY + 1, watched=True, closing=True) == NOTHING
+    assert (life.due_day(e, B) > 0) == new
+    life.restart(e, B, True, np.int64(MONDAY + 2), DEADLINES)
+    assert life.due_day(e, B) == 0, "its bank is told that nothing is to be done"
 
 
 @pytest.mark.parametrize("watched", [False, True])
