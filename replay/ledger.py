@@ -259,9 +259,10 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
         if place in upto
     }
     seen: dict[Place, array[int]] = {place: array("q") for place in upto}
-    receipts: Counter[Place] = Counter()
-    granted: dict[Place, set[int]] = defaultdict(set)
-    decode, said = msgspec.json.Decoder(_Typed).decode, _said_of_models(kafka)
+    receipts, granted = Counter[Place](), Counter[Place]()
+    decode = msgspec.json.Decoder(_Typed).decode
+    has_requests = any(topic == topics.MODEL_REQUEST for topic, _ in upto)
+    said = _said_of_models(kafka) if has_requests else ModelHistory()
     for chunk in read_chunks(kafka, begins, upto, spans):
         place = chunk.topic, chunk.partition
         offsets = chunk.offset.tolist()
@@ -270,7 +271,7 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
             if offset in letters.get(place, {}):
                 continue
             if chunk.topic == topics.MODEL_REQUEST:
-                granted[place] |= {offset} if _is_granted(said, chunk.value(i)) else set()
+                granted[place] += _is_granted(said, chunk.value(i))
             else:
                 receipts[place] += _is_receipt(decode, chunk.value(i))
     counts = []
@@ -284,7 +285,7 @@ def count_inputs(kafka: KafkaSettings, upto: Mapping[Place, int], log: LogCount,
                 partition=place[1],
                 first_offset=first,
                 consumed=len(seen[place]) + quarantined,
-                accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))) + len(granted[place]),
+                accepted=int(np.count_nonzero((accepted >= first) & (accepted < end))) + granted[place],
                 receipts=receipts[place],
                 dead_lettered=dict(
                     sorted(Counter(why for at, why in letters.get(place, {}).items() if first <= at < end).items())

@@ -28,10 +28,11 @@ import msgspec
 
 from config.settings import Settings
 from detectors.learning.challengers import Challengers
+from detectors.learning.examples import Examples
 from detectors.snapshot import Snapshot
 from domain import topics
 from domain.events import LogRecord
-from domain.outputs import MonthReport, Observation
+from domain.outputs import Observation
 from sinks.checkpoint_topic import CheckpointFenced, CheckpointTopic, CheckpointUnavailable, Head
 from sinks.client import aiokafka_settings, client_settings
 from sinks.kafka import MarkedOutbox
@@ -39,7 +40,7 @@ from sinks.telemetry import Learning, ModelsTested, Outcomes, Readiness, Reading
 from sinks.telemetry import Outcome as RecordOutcome
 from streams.dead_letters import dead_letter, unreadable
 from streams.learn.checkpoint import Memory, restored
-from streams.learn.learner import Learned, Learner
+from streams.learn.learner import Learned, Learner, Month
 from streams.learn.months import Months
 from streams.learn.passing import telling
 from streams.learn.publishing import Publisher
@@ -461,22 +462,23 @@ class Learn(Role):
         while memory.pending:
             self._step("publish")
             await in_thread(self._store.verify)  # else one that was paused here would publish what is past
-            month = memory.pending[0]
-            if month.report is not None:
-                self._tested = ModelsTested(report=await self._publish_report(memory.learner, month.report))
-            if month.learned is not None:
-                await self._publish_candidate(memory.learner, month.learned)
+            await self._publish_month(memory.learner, memory.pending[0])
             self._step("published")
             del memory.pending[0]
             self._is_ahead = True
 
-    async def _publish_report(self, learner: Learner, said: MonthReport) -> MonthReport:
+    async def _publish_month(self, learner: Learner, month: Month) -> None:
+        said = month.report or month.learned
+        if said is None:
+            return
         newest = await in_thread(lambda: learner.newest(said.month))
-        return await self._publisher.report(said, newest)
+        if month.report is not None:
+            self._tested = ModelsTested(report=await self._publisher.report(month.report, newest))
+        if month.learned is not None:
+            await self._publish_candidate(learner, month.learned, newest)
 
-    async def _publish_candidate(self, learner: Learner, learned: Learned) -> None:
+    async def _publish_candidate(self, learner: Learner, learned: Learned, newest: Examples) -> None:
         """Publish a candidate; where another model stays in force, that one too, with probabilities made anew."""
-        newest = await in_thread(lambda: learner.newest(learned.month))
         made = await self._publisher.publish(learned, newest)
         if made is not None:
             self._counts["published"] += 1
