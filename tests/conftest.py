@@ -298,12 +298,15 @@ def topic_name() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def make_topic(kafka: str, topic_name: Callable[..., str]) -> Callable[..., str]:
-    """`make_topic("txn", partitions=4, **{"message.timestamp.type": "LogAppendTime"})` → name of a new topic."""
+    """`make_topic("txn", partitions=4, **{"message.timestamp.type": "LogAppendTime"})` → name of a new topic.
+
+    It keeps its records for ever: tests give them times of their own, which the broker's retention would find too old.
+    """
     admin = AdminClient({"bootstrap.servers": kafka})
 
     def make(stem: str = "test", *, partitions: int = 1, **settings: str) -> str:
         name = topic_name(stem)
-        brokers.make_topics(admin, NewTopic(name, partitions, 1, config=settings))
+        brokers.make_topics(admin, NewTopic(name, partitions, 1, config={"retention.ms": "-1", **settings}))
         return name
 
     return make
