@@ -394,6 +394,11 @@ class Consumer(faust_driver.Consumer):
         """Return each partition's last stable offset, as of after this call."""
         return await self._thread.log_ends(tps)
 
+    @property
+    def thread_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the thread that talks with Kafka."""
+        return self._thread.thread_loop
+
     def log_end(self, tp: TP) -> int | None:
         """Return the last stable offset of a partition as its last fetch reported it; None before the first fetch."""
         found = self._thread._consumer

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-import os
 import signal
 import sys
 import threading
@@ -27,6 +25,7 @@ from streams.transport import Chunk, OffsetOutsideLog, TransportOptions, Unreada
 from streams.worker.agents import ChunkApp, add_agent
 from streams.worker.loop_watch import LoopWatch
 from streams.worker.role import DETACHED, Role, RoleContext
+from streams.worker.stop_deadline import set_stop_deadline
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def run_worker(
     """Run `role` in this process as a member of group `app_id` until SIGTERM or SIGINT; return the exit code.
 
     That is 0 after a clean stop (flushed, committed, left the group), and 1 where something failed, with the cause on
-    stderr. A process that cannot stop within `stop_s` exits with 1.
+    stderr. A process that cannot stop within `stop_s` says where it waits and exits with 1.
     """
     options = options or WorkerOptions()
     return asyncio.run(Worker(role, broker=broker, app_id=app_id, options=options, telemetry=telemetry).run())
@@ -214,9 +213,8 @@ class Worker:
         for task in watched:
             task.add_done_callback(self._ended)
         await self._wake.wait()
-        self._deadline = threading.Timer(self.options.stop_s, _give_up, [self.role.name, self.options.stop_s])
-        self._deadline.daemon = True
-        self._deadline.start()
+        loops = [asyncio.get_running_loop(), self._consumer.thread_loop]
+        self._deadline = set_stop_deadline(self.role.name, self.options.stop_s, loops)
         async with self._lock:
             if self._error is None and self._positions:
                 await self._guarded(self._release(set(self._positions)))
@@ -469,9 +467,3 @@ class Worker:
             idle_s = time.monotonic() - behind_since_s
             if idle_s >= self.options.stall_s and moved_at_s == self._progress_at:
                 raise StalledError(f"nothing has come for {idle_s:.0f} s, though there is: {behind}")
-
-
-def _give_up(name: str, after_s: float) -> None:
-    with contextlib.suppress(OSError):
-        print(f"{name}: did not stop in {after_s} s, ends itself", file=sys.stderr, flush=True)
-    os._exit(1)

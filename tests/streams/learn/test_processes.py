@@ -23,11 +23,13 @@ from streams.learn.checkpoint import State
 from streams.learn.learner import Learner
 from streams.topics import create_topics
 from streams.worker.role import TP
+from streams.worker.worker import WorkerOptions
 from tests import brokers
 from tests.reading import commit, read
 from tests.streams.learn.test_role import PARTITIONS, Log, made_log
 
 SESSION_S = 6.0
+STOP_S = WorkerOptions().stop_s + 10  # by then it has ended itself and said why
 LEARN = LearnSettings(labels_per_snapshot_min=100, challengers=())
 
 
@@ -90,7 +92,7 @@ def launch(empty_kafka: str, tmp_path: Path) -> Iterator[Callable[..., Child]]:
             f'instance_id = "{name}"\n[learn]\n' + "".join(f"{k} = {str(v).lower()}\n" for k, v in learn.items())
         )
         argv = [sys.executable, "-m", "tests.streams.learn.interrupted", str(path), step, str(nth), number]
-        child = Child(name, argv, log=tmp_path / f"{name}.log", env=dict(os.environ))
+        child = Child(name, argv, log=tmp_path / f"{name}.log", env=dict(os.environ), stop_deadline_s=STOP_S)
         children.append(child)
         return child.launch()
 
